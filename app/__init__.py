@@ -1,0 +1,1 @@
+"""Veriscan's web application: is this medical scan authentic or a deepfake?"""

@@ -1,0 +1,66 @@
+"""EfficientNet-B4, the network that the product's source document names.
+
+Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks", ICML 2019,
+https://arxiv.org/abs/1905.11946. Trunk from the package efficientnet-pytorch (Apache-2.0).
+"""
+
+import torch
+from efficientnet_pytorch import EfficientNet
+from torch import Tensor, nn
+from torch.nn import functional
+
+from app.detection.architectures import register
+from app.detection.architectures.base import Detector
+
+STRIDE = 32
+BATCH_NORM_MOMENTUM = 0.95  # as the package counts: share of the old statistics that is kept
+FINE_CHANNELS = 160
+DEEP_CHANNELS = 1792
+
+
+class EfficientNetB4(Detector):
+    """EfficientNet-B4 with a linear head on two scales.
+
+    The head reads the last features at stride 16 and those at stride 32, so an edit of a few
+    millimetres still has cells of its own. It is linear, so the evidence decomposes the logit.
+
+    Args:
+        image_size: Side of the input, in pixels; a multiple of 32. The package fixes its padding
+            for this size; among multiples of 32 the padding is the same, so a network may be
+            trained on crops and serve whole scans.
+        dropout: Share of features that are zeroed in training, in [0, 1).
+        sharpness: Of the pooling, see ``Detector``.
+    """
+
+    def __init__(self, *, image_size: int, dropout: float, sharpness: float) -> None:
+        super().__init__(sharpness=sharpness)
+        if image_size <= 0 or image_size % STRIDE:
+            raise ValueError(f"image_size must be a multiple of {STRIDE}, got {image_size}")
+        self.trunk = EfficientNet.from_name(
+            "efficientnet-b4",
+            image_size=image_size,
+            include_top=False,
+            batch_norm_momentum=BATCH_NORM_MOMENTUM,
+        )
+        self.dropout = nn.Dropout2d(dropout)
+        self.fine_head = nn.Conv2d(FINE_CHANNELS, 1, kernel_size=1, bias=False)
+        self.deep_head = nn.Conv2d(DEEP_CHANNELS, 1, kernel_size=1)
+
+    def evidence(self, images: Tensor) -> Tensor:
+        """Return logits of 16-pixel cells, shape ``[B, S / 16, S / 16]``."""
+        endpoints = self.trunk.extract_endpoints(images)
+        fine, deep = endpoints["reduction_4"], endpoints["reduction_6"]
+        cells: Tensor = self.fine_head(self.dropout(fine))
+        deep_cells = self.deep_head(self.dropout(deep))
+        cells = cells + functional.interpolate(
+            deep_cells, size=cells.shape[-2:], mode="bilinear", align_corners=False
+        )
+        return torch.squeeze(cells, 1)
+
+
+@register("efficientnet_b4")
+def efficientnet_b4(
+    *, image_size: int, dropout: float = 0.2, sharpness: float = 0.0
+) -> EfficientNetB4:
+    """Build EfficientNet-B4 (17.6 million parameters with this head)."""
+    return EfficientNetB4(image_size=image_size, dropout=dropout, sharpness=sharpness)

@@ -1,0 +1,162 @@
+"""From the bytes of a file to the grey values that a network sees and a person is shown.
+
+The format is told by the bytes, never by a file name or by what the client says. Grey values are
+scaled by what the file declares (bit depth, rescale, window), never by the brightest pixel that
+happens to be in it, so that a dark image stays dark.
+"""
+
+import io
+from dataclasses import dataclass
+from hashlib import sha256
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from app.detection.dicom import apply_window, decode_dicom, is_dicom
+from app.detection.limits import MIN_SIDE_PIXELS, DecodingLimits
+from app.detection.spec import ModalitySpec
+from app.errors import (
+    DamagedImageError,
+    EmptyFileError,
+    FileTooLargeError,
+    MultiFrameError,
+    UnsupportedDepthError,
+    UnsupportedFormatError,
+    UploadError,
+)
+
+__all__ = [
+    "MIN_SIDE_PIXELS",
+    "DecodedScan",
+    "DecodingLimits",
+    "apply_window",
+    "decode",
+    "is_dicom",
+]
+
+SIGNATURES = (
+    (b"\x89PNG\r\n\x1a\n", "PNG"),
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"II*\x00", "TIFF"),
+    (b"MM\x00*", "TIFF"),
+    (b"BM", "BMP"),
+)
+TIFF_BITS_PER_SAMPLE = 258
+TIFF_PHOTOMETRIC_INTERPRETATION = 262
+TIFF_TILE_WIDTH = 322
+TIFF_TILE_LENGTH = 323
+WHITE_IS_ZERO = 0
+
+# The limit on pixels is ours (DecodingLimits), checked before any pixel is decoded.
+Image.MAX_IMAGE_PIXELS = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedScan:
+    """A scan as the detectors see it.
+
+    Attributes:
+        grey: Grey values, float32 in [0, 1], shape ``[H, W]``; 0 is black.
+        image_format: ``PNG``, ``JPEG``, ``TIFF``, ``BMP`` or ``DICOM``.
+        sha256: Of the file's bytes, hex.
+        declared_synthetic: The DICOM attribute Synthetic Data (0008,001C) says YES.
+    """
+
+    grey: NDArray[np.float32]
+    image_format: str
+    sha256: str
+    declared_synthetic: bool = False
+
+    @property
+    def height(self) -> int:
+        """Rows, in pixels."""
+        return int(self.grey.shape[0])
+
+    @property
+    def width(self) -> int:
+        """Columns, in pixels."""
+        return int(self.grey.shape[1])
+
+
+def decode(data: bytes, spec: ModalitySpec, limits: DecodingLimits | None = None) -> DecodedScan:
+    """Decode a file.
+
+    Args:
+        data: The whole file.
+        spec: The modality it is said to be; gives the window for Hounsfield units.
+        limits: Bounds; the defaults where None.
+
+    Raises:
+        UploadError: The file is empty, too large, of another format, damaged, too big or too
+            small in pixels, holds several images or is a DICOM object without a usable image.
+    """
+    limits = limits or DecodingLimits()
+    if not data:
+        raise EmptyFileError
+    if len(data) > limits.max_bytes:
+        raise FileTooLargeError(limits.max_bytes)
+    digest = sha256(data).hexdigest()
+    if is_dicom(data):
+        grey, is_synthetic = decode_dicom(data, spec.window, limits)
+        return DecodedScan(
+            grey=grey, image_format="DICOM", sha256=digest, declared_synthetic=is_synthetic
+        )
+    grey, image_format = _decode_picture(data, limits)
+    return DecodedScan(grey=grey, image_format=image_format, sha256=digest)
+
+
+def _decode_picture(data: bytes, limits: DecodingLimits) -> tuple[NDArray[np.float32], str]:
+    image_format = _format_of_signature(data)
+    if image_format is None:
+        raise UnsupportedFormatError
+    try:
+        with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
+            _check_picture(image, limits)
+            return _grey(image), image_format
+    except UploadError:
+        raise
+    except Exception as error:  # a hostile header or damaged data may make Pillow raise anything
+        raise DamagedImageError(image_format) from error
+
+
+def _format_of_signature(data: bytes) -> str | None:
+    for signature, image_format in SIGNATURES:
+        if data.startswith(signature):
+            return image_format
+    return None
+
+
+def _check_picture(image: Image.Image, limits: DecodingLimits) -> None:
+    """Check what the header declares, before any pixel is decoded."""
+    limits.check_size(image.width, image.height)
+    tile_width, tile_length = _tiff_tag(image, TIFF_TILE_WIDTH), _tiff_tag(image, TIFF_TILE_LENGTH)
+    if tile_width and tile_length:  # a whole tile is decoded, even where the image is smaller
+        limits.check_size(max(tile_width, MIN_SIDE_PIXELS), max(tile_length, MIN_SIDE_PIXELS))
+    frames = int(getattr(image, "n_frames", 1))
+    if frames > 1:
+        raise MultiFrameError(frames)
+
+
+def _grey(image: Image.Image) -> NDArray[np.float32]:
+    """Return the luma of an image as float32 in [0, 1], upright."""
+    bits = _tiff_tag(image, TIFF_BITS_PER_SAMPLE) or 16
+    is_white_zero = _tiff_tag(image, TIFF_PHOTOMETRIC_INTERPRETATION) == WHITE_IS_ZERO
+    image.load()
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):
+        # Pillow gives these values as they are stored: of 12 or 16 bits, black or white first.
+        values = np.asarray(upright, dtype=np.float32) / np.float32(2**bits - 1)
+        grey: NDArray[np.float32] = np.clip(values, 0, 1)
+        return np.float32(1) - grey if is_white_zero else grey
+    if upright.mode in ("I", "F"):
+        raise UnsupportedDepthError
+    if upright.mode == "P" and "transparency" in upright.info:
+        upright = upright.convert("RGBA")
+    return np.asarray(upright.convert("L"), dtype=np.float32) / np.float32(255)
+
+
+def _tiff_tag(image: Image.Image, tag: int) -> int | None:
+    """Return the first value of a TIFF tag; None where there is none or in other formats."""
+    value = getattr(image, "tag_v2", {}).get(tag)
+    return int(value[0] if isinstance(value, tuple) else value) if value is not None else None

@@ -1,0 +1,79 @@
+"""From grey values to the network's input. Training and serving both come through here."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from app.detection.card import PreprocessingSpec
+
+PREPROCESSING_VERSION = 1
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def to_square(grey: NDArray[np.float32], image_size: int) -> Tensor:
+    """Fit a scan into a square, keeping its aspect ratio; the rest is black on both sides.
+
+    Args:
+        grey: Grey values, float32 in [0, 1], shape ``[H, W]``.
+        image_size: Side of the square, in pixels.
+
+    Returns:
+        Grey values, float32 in [0, 1], shape ``[image_size, image_size]``. A scan of that very
+        size comes back unchanged.
+    """
+    scan = torch.from_numpy(np.ascontiguousarray(grey))
+    height, width = scan.shape
+    longest = max(height, width)
+    if longest != image_size:
+        size = (
+            max(1, round(height * image_size / longest)),
+            max(1, round(width * image_size / longest)),
+        )
+        scan = functional.interpolate(
+            scan[None, None], size=size, mode="bilinear", antialias=True, align_corners=False
+        )[0, 0].clamp(0, 1)
+        height, width = size
+    top, left = (image_size - height) // 2, (image_size - width) // 2
+    return functional.pad(scan, (left, image_size - width - left, top, image_size - height - top))
+
+
+def normalise(square: Tensor, spec: PreprocessingSpec) -> Tensor:
+    """Turn grey values ``[..., S, S]`` in [0, 1] into normalised channels ``[..., 3, S, S]``."""
+    mean = square.new_tensor(spec.mean).view(3, 1, 1)
+    std = square.new_tensor(spec.std).view(3, 1, 1)
+    return (square.unsqueeze(-3) - mean) / std
+
+
+def preprocess(grey: NDArray[np.float32], spec: PreprocessingSpec) -> Tensor:
+    """Return the network's input for one scan.
+
+    Args:
+        grey: Grey values, float32 in [0, 1], shape ``[H, W]``.
+        spec: From the card of the network's weights.
+
+    Returns:
+        float32, shape ``[3, image_size, image_size]``.
+    """
+    return normalise(to_square(grey, spec.image_size), spec)
+
+
+def square_to_scan(square: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Cut from a square map the part that shows the scan, undoing the padding of ``to_square``.
+
+    Args:
+        square: A map over the network's input, shape ``[h, h]``, of any resolution.
+        height: Of the scan, in pixels.
+        width: Of the scan, in pixels.
+
+    Returns:
+        The part over the scan, at the resolution of ``square``, at least one cell each way.
+    """
+    cells = square.shape[0]
+    longest = max(height, width)
+    rows = max(1, round(cells * height / longest))
+    columns = max(1, round(cells * width / longest))
+    top, left = (cells - rows) // 2, (cells - columns) // 2
+    return square[top : top + rows, left : left + columns]

@@ -1,0 +1,60 @@
+"""The sentences that explain a verdict to a clinician. All of the engine's wording is here."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.detection.labels import Verdict
+from app.detection.verdict import OperatingPoint
+
+SPREAD_SHARE = 0.5
+"""From this share of marked cells on, the evidence is said to be spread over the scan."""
+
+
+def reasons_for(
+    verdict: Verdict, operating_point: OperatingPoint, heatmap: NDArray[np.float32]
+) -> tuple[str, ...]:
+    """Say why a scan got its verdict.
+
+    Args:
+        verdict: What the scan got.
+        operating_point: From the card of the weights.
+        heatmap: Evidence for FAKE, float32 in [0, 1], shape ``[h, w]``.
+
+    Returns:
+        One or two sentences.
+    """
+    low, high = (_percent(limit) for limit in operating_point.inconclusive_band)
+    if verdict is Verdict.FAKE:
+        return (
+            f"The score lies above {high}, the limit over which this detector calls a scan fake.",
+            _where(heatmap),
+        )
+    if verdict is Verdict.REAL:
+        first = (
+            f"The score lies below {low}, the limit under which this detector calls a scan real."
+        )
+        if not heatmap.any():
+            return (first, "No part of the scan speaks for a fake.")
+        return (first, _where(heatmap) + " Taken together this is too little to call it a fake.")
+    return (
+        f"The score lies between {low} and {high}, where this detector errs too often to give a "
+        "verdict.",
+        "Go back to the scanner's original, and do not take this result for either answer.",
+    )
+
+
+def _where(heatmap: NDArray[np.float32]) -> str:
+    """Say which share of the scan speaks for a fake."""
+    share = float(np.count_nonzero(heatmap)) / heatmap.size
+    if share == 0:
+        return "The evidence is faint everywhere; no part of the scan stands out."
+    if share >= SPREAD_SHARE:
+        return f"The evidence is spread over about {_percent(share)} of the scan."
+    return f"The evidence lies in about {_percent(share)} of the scan, marked in the heatmap."
+
+
+def _percent(share: float) -> str:
+    """Write a share in [0, 1], never rounding to 0 % or 100 % what is neither."""
+    if share in (0, 1):
+        return f"{share * 100:.0f} %"
+    return f"{min(max(share * 100, 0.1), 99.9):.1f} %".replace(".0 %", " %")

@@ -1,0 +1,96 @@
+"""Published checkpoints: finding, checking and loading them.
+
+A checkpoint is ``weights/<modality>/<name>.safetensors`` with its card ``<name>.json`` beside it.
+``weights/active.toml`` names the one that serves each modality. Nothing is unpickled, and a file
+that does not fit its card is refused, so a verdict from random or foreign weights cannot happen.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import safetensors.torch
+import torch
+
+from app.detection.architectures import Detector, build
+from app.detection.card import Card, read_card
+from app.detection.preprocessing import PREPROCESSING_VERSION
+from app.errors import VeriscanError, WeightsDamagedError, WeightsMissingError
+
+ACTIVE_FILE = "active.toml"
+CHECKPOINT_SUFFIX = ".safetensors"
+CHECKPOINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedDetector:
+    """A network that is ready to judge, with its card.
+
+    Attributes:
+        network: In evaluation mode, float32, on the CPU.
+        card: Of its weights.
+    """
+
+    network: Detector
+    card: Card
+
+
+def active_checkpoint(weights_dir: Path, modality: str) -> Path:
+    """Return the card of the checkpoint that serves a modality.
+
+    Raises:
+        WeightsMissingError: None is named.
+        WeightsDamagedError: ``active.toml`` cannot be read or names no plain file name.
+    """
+    try:
+        active = tomllib.loads((weights_dir / ACTIVE_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise WeightsMissingError(modality) from None
+    except (OSError, ValueError) as error:
+        raise WeightsDamagedError(ACTIVE_FILE, "it is not readable TOML") from error
+    name = active.get(modality)
+    if name is None:
+        raise WeightsMissingError(modality)
+    if not isinstance(name, str) or not CHECKPOINT_NAME.fullmatch(name):
+        raise WeightsDamagedError(ACTIVE_FILE, f"{modality} names no checkpoint")
+    return weights_dir / modality / f"{name}.json"
+
+
+def load_detector(card_path: Path) -> LoadedDetector:
+    """Load a checkpoint, checking it against its card.
+
+    Raises:
+        WeightsMissingError: Card or checkpoint is not there.
+        CardInvalidError: The card cannot be used.
+        WeightsDamagedError: The checkpoint is not the one that the card describes.
+    """
+    card = read_card(card_path)
+    if card.preprocessing.version != PREPROCESSING_VERSION:
+        raise WeightsDamagedError(
+            card.name,
+            f"they want preprocessing version {card.preprocessing.version}, "
+            f"this is version {PREPROCESSING_VERSION}",
+        )
+    try:
+        data = card_path.with_suffix(CHECKPOINT_SUFFIX).read_bytes()
+    except FileNotFoundError:
+        raise WeightsMissingError(card.name) from None
+    except OSError as error:
+        raise WeightsDamagedError(card.name, "the file cannot be read") from error
+    if sha256(data).hexdigest() != card.sha256:
+        raise WeightsDamagedError(card.name, "the file's SHA-256 is not the card's")
+    try:
+        tensors = safetensors.torch.load(data)
+        network = build(card.architecture)
+        network.load_state_dict({k: _as_float32(t) for k, t in tensors.items()}, strict=True)
+    except VeriscanError as error:
+        raise WeightsDamagedError(card.name, str(error)) from error
+    except Exception as error:  # safetensors and torch raise many kinds for a foreign file
+        raise WeightsDamagedError(card.name, "its tensors are not the network's") from error
+    return LoadedDetector(network=network.eval(), card=card)
+
+
+def _as_float32(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.float() if tensor.is_floating_point() else tensor

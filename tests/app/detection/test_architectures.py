@@ -1,0 +1,204 @@
+import dataclasses
+import itertools
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from app.detection import architectures as registry
+from app.detection.architectures import Detector, architectures, build, register
+from app.detection.architectures.efficientnet import EfficientNetB4
+from app.detection.card import ArchitectureSpec
+from app.errors import (
+    ArchitectureArgumentsError,
+    DuplicateArchitectureError,
+    UnknownArchitectureError,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """Arguments under which a builder is small enough to be tried, and its cells for 64 pixels."""
+
+    arguments: Mapping[str, Any]
+    cells: int
+
+
+CASES = {
+    "efficientnet_b4": Case({"image_size": 64}, cells=4),
+    "plain_cnn": Case({"widths": [4, 8, 8]}, cells=8),
+}
+
+
+def small(name: str, **changes: Any) -> Detector:
+    torch.manual_seed(0)
+    return build(ArchitectureSpec(name=name, arguments={**CASES[name].arguments, **changes}))
+
+
+def images(count: int = 2, size: int = 64) -> Tensor:
+    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def test_every_registered_network_is_tried_here() -> None:
+    assert set(architectures()) == set(CASES)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("sharpness", [0.0, 3.0])
+def test_a_network_gives_a_logit_a_scan_and_one_a_cell(name: str, sharpness: float) -> None:
+    network = small(name, sharpness=sharpness).eval()
+
+    with torch.inference_mode():
+        output = network(images())
+
+    cells = CASES[name].cells
+    assert output.logits.shape == (2,)
+    assert output.evidence.shape == (2, cells, cells)
+    assert torch.isfinite(output.logits).all()
+    assert torch.isfinite(output.evidence).all()
+    assert torch.equal(network.pool(output.evidence), output.logits)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_parameter_takes_part_in_learning(name: str) -> None:
+    network = small(name, sharpness=1.0).train()
+
+    network(images()).logits.sum().backward()
+
+    idle = [key for key, tensor in network.named_parameters() if tensor.grad is None]
+    assert idle == []
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_scans_answer_does_not_depend_on_its_neighbours_in_the_batch(name: str) -> None:
+    network = small(name).eval()
+    batch = images(3)
+
+    with torch.inference_mode():
+        together = network(batch).logits
+        alone = torch.cat([network(image[None]).logits for image in batch])
+
+    assert torch.allclose(together, alone, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_seed_gives_the_same_network(name: str) -> None:
+    first, second = small(name).state_dict(), small(name).state_dict()
+
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_without_sharpness_the_scans_logit_is_the_mean_of_its_cells() -> None:
+    cells = torch.randn(5, 7, 6, generator=torch.Generator().manual_seed(2))
+
+    assert torch.allclose(small("plain_cnn", sharpness=0.0).pool(cells), cells.mean((1, 2)))
+
+
+def test_the_scans_logit_rises_from_the_mean_to_the_maximum_with_sharpness() -> None:
+    cells = torch.randn(5, 7, 6, generator=torch.Generator().manual_seed(2)) * 3
+
+    pooled = [small("plain_cnn", sharpness=s).pool(cells) for s in (0.0, 1e-3, 0.5, 5.0, 1e4)]
+
+    assert torch.allclose(pooled[1], cells.mean((1, 2)), atol=0.02)
+    assert torch.allclose(pooled[-1], cells.amax((1, 2)), atol=1e-2)
+    for lower, higher in itertools.pairwise(pooled):
+        assert (lower <= higher + 1e-5).all()
+
+
+def test_uniform_cells_give_their_own_value_at_any_sharpness() -> None:
+    for sharpness in (0.0, 0.1, 10.0):
+        pooled = small("plain_cnn", sharpness=sharpness).pool(torch.full((2, 4, 4), -1.25))
+
+        assert torch.allclose(pooled, torch.tensor([-1.25, -1.25]), atol=1e-5)
+
+
+@pytest.mark.parametrize("sharpness", [-1.0, float("nan"), float("inf")])
+def test_an_impossible_sharpness_is_refused(sharpness: float) -> None:
+    with pytest.raises(ArchitectureArgumentsError, match="sharpness"):
+        small("plain_cnn", sharpness=sharpness)
+
+
+# --- EfficientNet-B4 ------------------------------------------------------------------------
+
+
+def paddings(network: Detector) -> list[tuple[str, str]]:
+    """Return every padding that the package has fixed at construction."""
+    return [
+        (name, repr(module))
+        for name, module in network.named_modules()
+        if name.endswith("static_padding")
+    ]
+
+
+@pytest.mark.parametrize("image_size", [96, 224, 256, 384, 512])
+def test_the_padding_is_the_same_for_all_multiples_of_32(image_size: int) -> None:
+    here = paddings(small("efficientnet_b4", image_size=image_size))
+
+    assert len(here) > 30
+    assert here == paddings(small("efficientnet_b4", image_size=64))
+
+
+def test_a_network_made_for_crops_judges_whole_scans_alike() -> None:
+    for_crops = small("efficientnet_b4", image_size=64).eval()
+    for_scans = small("efficientnet_b4", image_size=128).eval()
+
+    with torch.inference_mode():
+        assert torch.equal(for_crops(images(1, 128)).logits, for_scans(images(1, 128)).logits)
+
+
+@pytest.mark.parametrize("image_size", [380, 0, -32, 33])
+def test_a_size_that_is_no_multiple_of_32_is_refused(image_size: int) -> None:
+    with pytest.raises(ArchitectureArgumentsError, match="multiple of 32"):
+        small("efficientnet_b4", image_size=image_size)
+
+
+def test_the_evidence_is_linear_in_the_features_of_the_head() -> None:
+    network = small("efficientnet_b4").eval()
+    assert isinstance(network, EfficientNetB4)
+
+    with torch.inference_mode():
+        before = network.evidence(images())
+        network.fine_head.weight *= 2
+        network.deep_head.weight *= 2
+        bias = network.deep_head.bias
+        assert bias is not None
+        bias *= 2
+        after = network.evidence(images())
+
+    assert torch.allclose(after, 2 * before, atol=1e-5)
+
+
+# --- the registry ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def registered() -> Iterator[str]:
+    """The name of a network that is registered for one test."""
+    register("for_a_test")(architectures()["plain_cnn"])
+    yield "for_a_test"
+    del registry._builders["for_a_test"]
+
+
+def test_a_registered_builder_is_found_by_its_name(registered: str) -> None:
+    assert isinstance(build(ArchitectureSpec(name=registered, arguments={"widths": [4]})), Detector)
+
+
+def test_a_name_cannot_be_registered_twice(registered: str) -> None:
+    with pytest.raises(DuplicateArchitectureError, match=registered):
+        register(registered)(architectures()["plain_cnn"])
+
+
+def test_an_unknown_network_is_named_along_with_the_known_ones() -> None:
+    with pytest.raises(UnknownArchitectureError, match=r"'resnet'.*efficientnet_b4, plain_cnn"):
+        build(ArchitectureSpec(name="resnet", arguments={}))
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"colour": 1}, {"widths": []}, {"widths": [0]}, {"widths": "ab"}, {"widths": 7}]
+)
+def test_arguments_that_do_not_fit_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ArchitectureArgumentsError, match="plain_cnn"):
+        build(ArchitectureSpec(name="plain_cnn", arguments=arguments))
