@@ -1,0 +1,1 @@
+"""The serving runtime: it loads the published weights once and judges scans."""
