@@ -22,9 +22,7 @@ def tiny_weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def engine(tiny_weights_dir: Path) -> Iterator[InProcessEngine]:
     """The real engine, serving the tiny weights on the CPU."""
-    engine = InProcessEngine(
-        tiny_weights_dir, max_queue=64, max_batch=8, batch_wait_ms=0.0, device="cpu", threads=1
-    )
+    engine = InProcessEngine(tiny_weights_dir, max_queue=64, max_batch=8, device="cpu", threads=1)
     engine.start()
     yield engine
     engine.stop()

@@ -2,7 +2,6 @@
 
 import math
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
@@ -115,15 +114,14 @@ class ScanQueue:
             self._waiting.append(scan)
             self._changed.notify()
 
-    def take(self, batch_limit: Callable[[str], int], wait_s: float) -> list[WaitingScan]:
+    def take(self, batch_limit: Callable[[str], int]) -> list[WaitingScan]:
         """Wait for scans and take a batch: the oldest and others of its modality, oldest first.
 
-        A scan that comes to an idle engine leaves at once. Only when several wait already, but
-        fewer than fit a batch, does the batch wait for more.
+        Nothing waits for a batch to fill: a scan that comes to an idle engine leaves at once, and
+        under load the scans that gather behind a running batch make up the next one.
 
         Args:
             batch_limit: The largest batch of a modality, by its key.
-            wait_s: How long an unfilled batch of several scans waits, in seconds.
 
         Returns:
             At least one scan; none once the queue is closed.
@@ -134,8 +132,6 @@ class ScanQueue:
                 return []
             modality = self._waiting[0].modality
             limit = batch_limit(modality)
-            if wait_s > 0 and 1 < self._count(modality) < limit:
-                self._wait_for_more(modality, limit, time.monotonic() + wait_s)
             batch = [scan for scan in self._waiting if scan.modality == modality][:limit]
             taken = set(map(id, batch))
             self._waiting = [scan for scan in self._waiting if id(scan) not in taken]
@@ -148,12 +144,3 @@ class ScanQueue:
             remaining, self._waiting = self._waiting, []
             self._changed.notify_all()
             return remaining
-
-    def _count(self, modality: str) -> int:
-        return sum(scan.modality == modality for scan in self._waiting)
-
-    def _wait_for_more(self, modality: str, limit: int, deadline_s: float) -> None:
-        self._changed.wait_for(
-            lambda: self._is_closed or self._count(modality) >= limit,
-            timeout=max(0.0, deadline_s - time.monotonic()),
-        )

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import MappingProxyType
@@ -45,11 +45,10 @@ class InProcessEngine:
         weights_dir: The folder with ``active.toml``.
         max_queue: How many scans may wait.
         max_batch: How many scans the GPU judges at once; the CPU judges one at a time.
-        batch_wait_ms: How long a batch of several scans waits to be filled. A scan that comes
-            to an idle engine never waits.
         device: ``cpu``, ``cuda`` or ``auto``, which takes the GPU if there is one.
         threads: Threads that PyTorch may use for one scan on the CPU, in this whole process;
             None leaves PyTorch's own choice, which is one a core.
+        only: Keys of the modalities to load; all where None.
     """
 
     def __init__(
@@ -58,9 +57,9 @@ class InProcessEngine:
         *,
         max_queue: int,
         max_batch: int,
-        batch_wait_ms: float = 0.0,
         device: str = "auto",
         threads: int | None = None,
+        only: Collection[str] | None = None,
     ) -> None:
         if device not in DEVICES:
             raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
@@ -68,10 +67,10 @@ class InProcessEngine:
             raise ValueError(f"max_batch must be 1 or more, got {max_batch}")
         self._weights_dir = weights_dir
         self._max_batch = max_batch
-        self._batch_wait_s = batch_wait_ms / 1000
         self._wanted_device = device
         self._device = CUDA if device == CUDA else CPU
         self._threads = threads
+        self._only = only
         self._pace = Pace()
         self._queue = ScanQueue(max_queue, self._pace)
         self._serving: dict[str, Serving] = {}
@@ -103,7 +102,8 @@ class InProcessEngine:
             if self._threads is not None:
                 torch.set_num_threads(self._threads)
             for key in modalities():
-                self._load(key)
+                if self._only is None or key in self._only:
+                    self._load(key)
             self._worker = threading.Thread(target=self._work, name="veriscan-engine", daemon=True)
             self._worker.start()
 
@@ -185,7 +185,7 @@ class InProcessEngine:
 
     def _serve(self) -> None:
         """Judge batch after batch until the queue is closed."""
-        while batch := self._queue.take(self._batch_limit, self._batch_wait_s):
+        while batch := self._queue.take(self._batch_limit):
             self._in_flight = batch
             if claimed := [scan for scan in batch if scan.claim()]:
                 self._judge(self._serving[claimed[0].modality], claimed)

@@ -22,8 +22,8 @@ def queue_of(*scans: WaitingScan, max_scans: int = 10) -> ScanQueue:
     return queue
 
 
-def take(queue: ScanQueue, limit: int = 4, wait_s: float = 0.0) -> list[WaitingScan]:
-    return queue.take(lambda _: limit, wait_s)
+def take(queue: ScanQueue, limit: int = 4) -> list[WaitingScan]:
+    return queue.take(lambda _: limit)
 
 
 # --- forming batches ------------------------------------------------------------------------
@@ -58,32 +58,15 @@ def test_the_oldest_scan_never_waits_behind_a_more_popular_modality() -> None:
 def test_the_limit_is_asked_for_the_modality_of_the_batch() -> None:
     queue = queue_of(*(waiting("knee_xray") for _ in range(3)))
 
-    assert len(queue.take({"knee_xray": 2, "lung_ct": 9}.__getitem__, 0.0)) == 2
+    assert len(queue.take({"knee_xray": 2, "lung_ct": 9}.__getitem__)) == 2
 
 
 def test_a_scan_that_comes_to_an_idle_engine_leaves_at_once() -> None:
     queue = queue_of(waiting())
     started_s = time.perf_counter()
 
-    assert len(take(queue, wait_s=30)) == 1
+    assert len(take(queue)) == 1
     assert time.perf_counter() - started_s < 1
-
-
-def test_an_unfilled_batch_of_several_waits_no_longer_than_it_may() -> None:
-    queue = queue_of(waiting(), waiting())
-    started_s = time.perf_counter()
-
-    assert len(take(queue, limit=4, wait_s=0.05)) == 2
-    assert 0.04 < time.perf_counter() - started_s < 2
-
-
-def test_a_batch_leaves_as_soon_as_it_is_full() -> None:
-    queue = queue_of(waiting(), waiting())
-    threading.Timer(0.05, queue.put, [waiting()]).start()
-    started_s = time.perf_counter()
-
-    assert len(take(queue, limit=3, wait_s=30)) == 3
-    assert time.perf_counter() - started_s < 5
 
 
 def test_a_taker_sleeps_until_a_scan_comes() -> None:
@@ -125,15 +108,6 @@ def test_closing_hands_back_what_was_waiting_and_wakes_the_taker() -> None:
     assert take(queue) == []
     with pytest.raises(EngineStoppedError):
         queue.put(waiting())
-
-
-def test_closing_wakes_a_taker_that_waits_for_a_full_batch() -> None:
-    queue = queue_of(waiting(), waiting())
-    threading.Timer(0.05, queue.close).start()
-    started_s = time.perf_counter()
-
-    assert take(queue, limit=9, wait_s=30) == []
-    assert time.perf_counter() - started_s < 5
 
 
 def test_many_threads_lose_and_double_nothing() -> None:

@@ -305,3 +305,13 @@ def test_an_impossible_option_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=says):
         InProcessEngine(tmp_path, **({"max_queue": 4, "max_batch": 2} | option))  # type: ignore[arg-type]
+
+
+def test_an_engine_may_be_told_to_load_one_modality_only(tiny_weights_dir: Path) -> None:
+    engine = InProcessEngine(tiny_weights_dir, max_queue=1, max_batch=1, only={"lung_ct"})
+    engine.start()
+    try:
+        served = [key for key, one in engine.availability().items() if one.is_available]
+    finally:
+        engine.stop()
+    assert served == ["lung_ct"]
