@@ -1,0 +1,1 @@
+"""The rules of the product, between the pages and the stores. No Flask, no torch."""

@@ -1,0 +1,108 @@
+"""Passwords: which are good enough, how they are kept and how they are checked."""
+
+import re
+import unicodedata
+from functools import cache
+from pathlib import Path
+
+from werkzeug.security import check_password_hash, generate_password_hash
+
+from app.errors import PasswordTooWeakError
+
+MIN_CHARACTERS = 12
+MAX_CHARACTERS = 128
+COMMON_PASSWORDS = Path(__file__).with_name("common_passwords.txt")
+MIN_OWN_CHARACTERS = 6
+HASH_METHOD = "scrypt:32768:8:1"  # 32 MiB and some 50 ms a guess
+DECORATIONS = "0123456789!?.@#$* "
+LOOK_ALIKES = str.maketrans("013457@$!", "oieastasi")
+
+
+class PasswordService:
+    """Hashes and checks passwords.
+
+    Args:
+        method: Werkzeug's name of the hash and its cost. Only tests use a cheaper one.
+    """
+
+    def __init__(self, method: str = HASH_METHOD) -> None:
+        self._method = method
+        # Made now, so that the first unknown user does not take longer than the next.
+        self._nobodys_hash = _nobodys_hash(method)
+
+    def check_strength(self, password: str, username: str) -> None:
+        """Refuse a password that is easily guessed.
+
+        Length counts for more than kinds of characters, so none are demanded (NIST SP 800-63B).
+
+        Raises:
+            PasswordTooWeakError: It is too short or too long, contains the username or is a
+                common one with decorations.
+        """
+        characters = len(_normalised(password))
+        if characters < MIN_CHARACTERS:
+            raise PasswordTooWeakError(
+                f"Use at least {MIN_CHARACTERS} characters. A few unrelated words are easy to "
+                "remember."
+            )
+        if characters > MAX_CHARACTERS:
+            raise PasswordTooWeakError(f"Use at most {MAX_CHARACTERS} characters.")
+        if username and username.casefold() in password.casefold():
+            raise PasswordTooWeakError("Use a password that does not contain your username.")
+        if _is_common(password):
+            raise PasswordTooWeakError(
+                "This password is easily guessed. Use a few unrelated words instead."
+            )
+
+    def hash(self, password: str) -> str:
+        """Return a salted hash that names its own method and cost."""
+        return generate_password_hash(_normalised(password), method=self._method)
+
+    def is_right(self, password: str, password_hash: str | None) -> bool:
+        """Return whether this is the password of the hash.
+
+        Args:
+            password: As typed.
+            password_hash: None where there is no such user; the answer is False then, and takes
+                as long as it would for a user that exists.
+        """
+        if len(password) > MAX_CHARACTERS * 4:  # no password of ours, and costly to normalise
+            password, password_hash = "", None
+        expected = self._nobodys_hash if password_hash is None else password_hash
+        matches = check_password_hash(expected, _normalised(password))
+        return matches and password_hash is not None
+
+
+@cache
+def _nobodys_hash(method: str) -> str:
+    return generate_password_hash("nobody has this password", method=method)
+
+
+def _normalised(password: str) -> str:
+    """Return the one form of characters that can be typed in two ways, such as é."""
+    return unicodedata.normalize("NFC", password)
+
+
+def _is_common(password: str) -> bool:
+    """Return whether little is left of a password without its common part and repetitions."""
+    folded = password.casefold()
+    undecorated = folded.strip(DECORATIONS).translate(LOOK_ALIKES)
+    forms = (folded, re.sub(r"[\W_]+", "", folded), re.sub(r"[\W_]+", "", undecorated))
+    return any(_is_easily_guessed(form) for form in forms)
+
+
+def _is_easily_guessed(text: str) -> bool:
+    left = text
+    for word in _common_words():
+        left = left.replace(word, "")
+    # One unit over and over, such as "abcabcabcabc", counts once.
+    repeated = re.fullmatch(r"(.+?)\1+", left, re.DOTALL)
+    own = repeated[1] if repeated else left
+    return own != text and len(own) < MIN_OWN_CHARACTERS
+
+
+@cache
+def _common_words() -> tuple[str, ...]:
+    """Return common passwords and the words they are made of, the longest first."""
+    words = COMMON_PASSWORDS.read_text(encoding="utf-8").split()
+    return tuple(sorted(words, key=len, reverse=True))

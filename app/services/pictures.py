@@ -1,0 +1,80 @@
+"""Scans and heatmaps as PNG pictures: kept without loss, drawn so that they can be read."""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+MAX_UINT8 = 255
+MAX_UINT16 = 65535
+SCAN_COMPRESSION = 3  # of 0 … 9; higher costs seconds on a large scan and saves little
+MAX_OVERLAY_SIDE = 1024
+
+# Evidence from weak to certain: the colour darkens steadily from amber to red, so that the order
+# is seen without telling red from green, and every step stands off black, grey and white.
+RAMP = np.array([[255, 200, 60], [245, 130, 30], [214, 28, 52]], dtype=np.float32)
+MAX_OPACITY = 0.75  # leaves the scan visible underneath
+
+GreyPixels = NDArray[np.uint8] | NDArray[np.uint16]
+
+
+def quantised(grey: NDArray[np.float32]) -> GreyPixels:
+    """Return grey values in [0, 1] as 8 bits where they fit exactly, otherwise as 16 bits."""
+    eight: NDArray[np.uint8] = np.rint(grey * np.float32(MAX_UINT8)).astype(np.uint8)
+    if np.array_equal(restored(eight), grey):
+        return eight
+    sixteen: NDArray[np.uint16] = np.rint(grey * np.float32(MAX_UINT16)).astype(np.uint16)
+    return sixteen
+
+
+def restored(pixels: GreyPixels) -> NDArray[np.float32]:
+    """Return the grey values of pixels, float32 in [0, 1], as decoding their file would."""
+    full = MAX_UINT8 if pixels.dtype == np.uint8 else MAX_UINT16
+    return pixels.astype(np.float32) / np.float32(full)
+
+
+def encoded(pixels: GreyPixels) -> bytes:
+    """Return pixels ``[H, W]`` as a greyscale PNG of 8 or 16 bits, without any metadata."""
+    return _png(Image.fromarray(pixels))
+
+
+def decoded(png: bytes) -> GreyPixels:
+    """Return the pixels of a PNG that ``encoded`` made."""
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+        if image.mode == "L":
+            return np.asarray(image, dtype=np.uint8)
+        return np.asarray(image, dtype=np.uint16)
+
+
+def overlay(evidence: NDArray[np.float32], width: int, height: int) -> bytes:
+    """Draw evidence as a picture to be laid over the scan.
+
+    Args:
+        evidence: In [0, 1], shape ``[h, w]``, over the same field of view as the scan.
+        width: Of the scan, in pixels.
+        height: Of the scan, in pixels.
+
+    Returns:
+        An RGBA PNG of the scan's aspect ratio and at most 1024 pixels a side; fully transparent
+        where there is no evidence.
+    """
+    shrink = min(1.0, MAX_OVERLAY_SIDE / max(width, height))
+    size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
+    # This filter has no negative lobes, which would draw faint rings where there is no evidence.
+    smooth = Image.fromarray(evidence.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
+    return _png(Image.fromarray(_painted(np.clip(np.asarray(smooth), 0, 1))))
+
+
+def _painted(strength: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return the RGBA colours of evidence in [0, 1], shape ``[H, W, 4]``."""
+    stops = np.linspace(0, 1, len(RAMP))
+    channels = [np.interp(strength, stops, RAMP[:, channel]) for channel in range(3)]
+    opacity = MAX_OPACITY * np.sqrt(strength)  # weak evidence shows, nothing has an edge
+    return np.rint(np.stack([*channels, opacity * MAX_UINT8], axis=-1)).astype(np.uint8)
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=SCAN_COMPRESSION)
+    return buffer.getvalue()

@@ -1,0 +1,168 @@
+"""The analyses, in the SQL database."""
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from app.detection.labels import Verdict
+from app.detection.verdict import Finding
+from app.errors import NotFoundError
+from app.records import Analysis, AnalysisStatus
+from app.storage.database import ANALYSES, Database
+
+UNFINISHED = (AnalysisStatus.QUEUED.value, AnalysisStatus.RUNNING.value)
+
+
+class AnalysisStore:
+    """Keeps what was analysed and what was found."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def add(self, analysis: Analysis) -> None:
+        """Keep a new analysis.
+
+        Raises:
+            StorageError: The database failed; nothing is changed.
+        """
+        with self._database.writing() as connection:
+            connection.execute(ANALYSES.insert().values(_row_of(analysis)))
+
+    def update(self, analysis: Analysis) -> None:
+        """Keep a changed analysis in place of the one with the same id.
+
+        Raises:
+            NotFoundError: There is none; it may have been deleted.
+            StorageError: The database failed; nothing is changed.
+        """
+        statement = ANALYSES.update().where(ANALYSES.c.id == analysis.id).values(_row_of(analysis))
+        with self._database.writing() as connection:
+            if connection.execute(statement).rowcount == 0:
+                raise NotFoundError("analysis")
+
+    def delete(self, analysis_id: UUID) -> None:
+        """Remove an analysis.
+
+        Raises:
+            NotFoundError: There is none with this id.
+            StorageError: The database failed; nothing is changed.
+        """
+        statement = ANALYSES.delete().where(ANALYSES.c.id == analysis_id)
+        with self._database.writing() as connection:
+            if connection.execute(statement).rowcount == 0:
+                raise NotFoundError("analysis")
+
+    def get(self, analysis_id: UUID) -> Analysis:
+        """Return an analysis.
+
+        Raises:
+            NotFoundError: There is none with this id.
+            StorageError: The database failed.
+        """
+        analysis = self.find(analysis_id)
+        if analysis is None:
+            raise NotFoundError("analysis")
+        return analysis
+
+    def find(self, analysis_id: UUID) -> Analysis | None:
+        """Return an analysis, or None where there is none with this id."""
+        found = self._select(sa.select(ANALYSES).where(ANALYSES.c.id == analysis_id))
+        return found[0] if found else None
+
+    def page_of_user(self, user_id: UUID, *, offset: int, limit: int) -> list[Analysis]:
+        """Return a user's analyses, newest first, ``limit`` of them from the ``offset``-th on."""
+        return self._select(
+            sa.select(ANALYSES)
+            .where(ANALYSES.c.user_id == user_id)
+            .order_by(ANALYSES.c.created.desc(), ANALYSES.c.id.desc())
+            .offset(offset)
+            .limit(limit)
+        )
+
+    def count_of_user(self, user_id: UUID) -> int:
+        """Return how many analyses a user has."""
+        statement = (
+            sa.select(sa.func.count()).select_from(ANALYSES).where(ANALYSES.c.user_id == user_id)
+        )
+        with self._database.reading() as connection:
+            return connection.execute(statement).scalar_one()
+
+    def ids_of_user(self, user_id: UUID) -> list[UUID]:
+        """Return the ids of all analyses of a user."""
+        statement = sa.select(ANALYSES.c.id).where(ANALYSES.c.user_id == user_id)
+        with self._database.reading() as connection:
+            return list(connection.scalars(statement))
+
+    def unfinished(self) -> list[Analysis]:
+        """Return all analyses that are neither done nor failed, oldest first."""
+        return self._select(
+            sa.select(ANALYSES)
+            .where(ANALYSES.c.status.in_(UNFINISHED))
+            .order_by(ANALYSES.c.created, ANALYSES.c.id)
+        )
+
+    def _select(self, statement: sa.Select[Any]) -> list[Analysis]:
+        with self._database.reading() as connection:
+            return [_analysis_of(row) for row in connection.execute(statement).mappings()]
+
+
+def _row_of(analysis: Analysis) -> dict[str, Any]:
+    finding = analysis.finding
+    band = finding.inconclusive_band if finding else (None, None)
+    return {
+        "id": analysis.id,
+        "user_id": analysis.user_id,
+        "modality": analysis.modality,
+        "status": analysis.status.value,
+        "created": analysis.created,
+        "finished": analysis.finished,
+        "image_sha256": analysis.image_sha256,
+        "image_format": analysis.image_format,
+        "width": analysis.width,
+        "height": analysis.height,
+        "declared_synthetic": analysis.declared_synthetic,
+        "error": analysis.error,
+        "verdict": finding.verdict.value if finding else None,
+        "probability_fake": finding.probability_fake if finding else None,
+        "threshold": finding.threshold if finding else None,
+        "band_low": band[0],
+        "band_high": band[1],
+        "reasons": list(finding.reasons) if finding else None,
+        "weights_name": finding.weights_name if finding else None,
+        "weights_sha256": finding.weights_sha256 if finding else None,
+        "device": finding.device if finding else None,
+        "inference_ms": finding.inference_ms if finding else None,
+    }
+
+
+def _analysis_of(row: sa.RowMapping) -> Analysis:
+    return Analysis(
+        id=row["id"],
+        user_id=row["user_id"],
+        modality=row["modality"],
+        status=AnalysisStatus(row["status"]),
+        created=row["created"],
+        finished=row["finished"],
+        image_sha256=row["image_sha256"],
+        image_format=row["image_format"],
+        width=row["width"],
+        height=row["height"],
+        declared_synthetic=row["declared_synthetic"],
+        error=row["error"],
+        finding=_finding_of(row) if row["verdict"] is not None else None,
+    )
+
+
+def _finding_of(row: sa.RowMapping) -> Finding:
+    return Finding(
+        verdict=Verdict(row["verdict"]),
+        probability_fake=row["probability_fake"],
+        threshold=row["threshold"],
+        inconclusive_band=(row["band_low"], row["band_high"]),
+        reasons=tuple(row["reasons"]),
+        weights_name=row["weights_name"],
+        weights_sha256=row["weights_sha256"],
+        device=row["device"],
+        inference_ms=row["inference_ms"],
+    )

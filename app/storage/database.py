@@ -1,0 +1,211 @@
+"""The SQL database of analyses and API tokens: SQLite beside the accounts, or PostgreSQL."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+
+from app.errors import StorageError
+from app.storage.files import PRIVATE_FILE_MODE, ProcessLock
+
+FILE_NAME = "veriscan.sqlite3"
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_MS = 10_000
+POSTGRESQL_SCHEMA_LOCK = 0x5645524953434E  # any number, the same in every process
+WRITES = "veriscan_writes"
+
+METADATA = sa.MetaData()
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """A time in UTC; SQLite forgets the zone, so it is put back."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
+        """Turn any zone into UTC on the way in."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
+        """Say that it is UTC on the way out."""
+        if value is None or value.tzinfo is not None:
+            return value
+        return value.replace(tzinfo=UTC)
+
+
+SCHEMA_VERSIONS = sa.Table(
+    "schema_version", METADATA, sa.Column("version", sa.Integer, primary_key=True)
+)
+
+ANALYSES = sa.Table(
+    "analyses",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("user_id", sa.Uuid, nullable=False),
+    sa.Column("modality", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(16), nullable=False),
+    sa.Column("created", UtcDateTime, nullable=False),
+    sa.Column("finished", UtcDateTime),
+    sa.Column("image_sha256", sa.String(64), nullable=False),
+    sa.Column("image_format", sa.String(16), nullable=False),
+    sa.Column("width", sa.Integer, nullable=False),
+    sa.Column("height", sa.Integer, nullable=False),
+    sa.Column("declared_synthetic", sa.Boolean, nullable=False),
+    sa.Column("error", sa.Text),
+    # The finding; all of them are null until the status is "done".
+    sa.Column("verdict", sa.String(16)),
+    sa.Column("probability_fake", sa.Double),
+    sa.Column("threshold", sa.Double),
+    sa.Column("band_low", sa.Double),
+    sa.Column("band_high", sa.Double),
+    sa.Column("reasons", sa.JSON(none_as_null=True)),
+    sa.Column("weights_name", sa.String(128)),
+    sa.Column("weights_sha256", sa.String(64)),
+    sa.Column("device", sa.String(32)),
+    sa.Column("inference_ms", sa.Double),
+    sa.Index("analyses_of_user", "user_id", "created", "id"),
+    sa.Index("analyses_by_status", "status", "created"),
+)
+
+API_TOKENS = sa.Table(
+    "api_tokens",
+    METADATA,
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("user_id", sa.Uuid, nullable=False, index=True),
+    sa.Column("name", sa.String(60), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False, unique=True),
+    sa.Column("created", UtcDateTime, nullable=False),
+    sa.Column("last_used", UtcDateTime),
+)
+
+
+def sqlite_url(data_dir: Path) -> str:
+    """Return the URL of the database that lies in a data folder."""
+    return f"sqlite:///{data_dir / FILE_NAME}"
+
+
+class Database:
+    """Connections to the database, with its tables made where missing.
+
+    Args:
+        url: ``sqlite:///<absolute path>`` or ``postgresql://…``.
+
+    Raises:
+        StorageError: It cannot be opened, or a newer version of Veriscan wrote it.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            self._engine = sa.create_engine(url)
+        except (SQLAlchemyError, NoSuchModuleError, ImportError) as error:
+            # The message of the error may repeat the URL with its password.
+            raise StorageError(
+                "VERISCAN_DATABASE_URL cannot be used, or the driver for it is not installed."
+            ) from error
+        if self._engine.dialect.name == "sqlite":
+            self._open_sqlite(Path(str(self._engine.url.database)))
+        else:
+            self._make_schema()
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction that changes nothing.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        with _storage_errors(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction; all of it is kept at the end, or none of it.
+
+        Raises:
+            StorageError: The database failed; nothing is changed.
+        """
+        with _storage_errors(), self._engine.connect() as connection:
+            connection.execution_options(**{WRITES: True})
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    def _open_sqlite(self, path: Path) -> None:
+        sa.event.listen(self._engine, "connect", _set_up_sqlite)
+        sa.event.listen(self._engine, "begin", _begin_sqlite)
+        # The first connection turns write-ahead logging on, for which SQLite does not wait for
+        # other first connections, however patient it is otherwise.
+        with ProcessLock(path.with_name(path.name + ".lock")):
+            _make_private(path)
+            self._make_schema()
+
+    def _make_schema(self) -> None:
+        with self.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                # One process at a time, as SQLite's write lock sees to by itself.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(POSTGRESQL_SCHEMA_LOCK)))
+            METADATA.create_all(connection)
+            version = connection.scalar(sa.select(SCHEMA_VERSIONS.c.version))
+            if version is None:
+                connection.execute(SCHEMA_VERSIONS.insert().values(version=SCHEMA_VERSION))
+            elif version != SCHEMA_VERSION:
+                raise StorageError(
+                    f"The database is of version {version}, this Veriscan works with version "
+                    f"{SCHEMA_VERSION}. Start the Veriscan that wrote it."
+                )
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise StorageError(
+            "The database cannot be read or written at present. Try again; if it stays so, tell "
+            "the administrator."
+        ) from error
+
+
+def _make_private(path: Path) -> None:
+    """Make the database file before SQLite does, so that only its owner can read it.
+
+    One that exists is not touched: to open and close it here would take away the locks that
+    SQLite may hold on it in this process.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, PRIVATE_FILE_MODE))
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise StorageError(
+            f"The database file cannot be made ({error.strerror}). Check the permissions of the "
+            "data folder."
+        ) from error
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    """Set up a new connection: durable, patient with others, transactions begun by us."""
+    connection.isolation_level = None
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # what was confirmed outlives a power cut
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    """Begin a transaction; one that will write takes the write lock first.
+
+    Otherwise two of them could both read and then deadlock on the way to writing, which SQLite
+    answers with an error at once, however patient the connection is.
+    """
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,173 @@
+"""Fixtures of the services: the real ones on a fresh data folder, with a cheap password hash."""
+
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.config import Settings
+from app.engine.engine import InProcessEngine
+from app.engine.protocol import Availability, Engine, Judgement
+from app.errors import EngineStoppedError, QueueFullError
+from app.records import Role, User
+from app.services.accounts import AccountService
+from app.services.analyses import AnalysisService
+from app.services.container import Services, build_services
+from app.services.passwords import PasswordService
+
+PASSWORD = "ravine otter lamp 91"
+
+Register = Callable[[str], User]
+
+
+@pytest.fixture(scope="session")
+def passwords() -> PasswordService:
+    """Passwords hashed with far too little cost. NEVER use such a cost outside of tests."""
+    return PasswordService("scrypt:128:8:1")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tiny_weights_dir: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "data", weights_dir=tiny_weights_dir)
+
+
+@pytest.fixture
+def services(
+    settings: Settings, engine: InProcessEngine, passwords: PasswordService
+) -> Iterator[Services]:
+    """All services, started, with the real engine on tiny weights."""
+    services = build_services(settings, engine, passwords)
+    services.start()
+    yield services
+    services.stop()
+
+
+@pytest.fixture
+def accounts(services: Services) -> AccountService:
+    return services.accounts
+
+
+@pytest.fixture
+def analyses(services: Services) -> AnalysisService:
+    return services.analyses
+
+
+@pytest.fixture
+def register(accounts: AccountService) -> Register:
+    """Return what registers somebody by username."""
+
+    def register(username: str) -> User:
+        return accounts.register(
+            username=username,
+            email=f"{username}@hospital.org",
+            mobile="+49 151 23456789",
+            password=PASSWORD,
+            confirm=PASSWORD,
+        )
+
+    return register
+
+
+@pytest.fixture
+def alice(register: Register) -> User:
+    """A clinician."""
+    return register("alice")
+
+
+@pytest.fixture
+def charlie(register: Register) -> User:
+    """Another clinician, who has no business with Alice's scans."""
+    return register("charlie")
+
+
+@pytest.fixture
+def admin(accounts: AccountService) -> User:
+    """The only administrator."""
+    user = accounts.create_admin(
+        username="root", email="root@hospital.org", mobile="", password=PASSWORD
+    )
+    assert user.role is Role.ADMIN
+    return user
+
+
+class HeldEngine:
+    """The real engine behind a gate: scans wait in front of it until the test opens the gate."""
+
+    def __init__(self, engine: Engine, capacity: int = 64) -> None:
+        self._engine = engine
+        self._capacity = capacity
+        self.held: list[tuple[str, NDArray[np.float32], Future[Judgement]]] = []
+
+    @property
+    def device(self) -> str:
+        return self._engine.device
+
+    def start(self) -> None:
+        self._engine.start()
+
+    def stop(self) -> None:
+        for _, _, future in self.held:
+            if future.set_running_or_notify_cancel():
+                future.set_exception(EngineStoppedError())
+        self.held.clear()
+        self._engine.stop()
+
+    def availability(self) -> Mapping[str, Availability]:
+        return self._engine.availability()
+
+    def submit(self, modality: str, scan: NDArray[np.float32]) -> Future[Judgement]:
+        if len(self.held) >= self._capacity:
+            raise QueueFullError(retry_after_s=7)
+        future: Future[Judgement] = Future()
+        self.held.append((modality, scan, future))
+        return future
+
+    def queue_length(self) -> int:
+        return len(self.held)
+
+    def run_first(self) -> Callable[[], None]:
+        """Take the first scan into the network; returns what brings it out again."""
+        modality, scan, future = self.held.pop(0)
+        assert future.set_running_or_notify_cancel()
+        judgement = self._engine.submit(modality, scan).result(timeout=30)
+        return lambda: future.set_result(judgement)
+
+    def fail_first(self, error: Exception) -> None:
+        """Let the first scan fail."""
+        self.held.pop(0)[2].set_exception(error)
+
+
+@pytest.fixture
+def held_engine(engine: InProcessEngine) -> HeldEngine:
+    return HeldEngine(engine)
+
+
+@pytest.fixture
+def held(
+    settings: Settings, held_engine: HeldEngine, passwords: PasswordService
+) -> Iterator[Services]:
+    """Services whose engine waits for the test."""
+    services = build_services(settings, held_engine, passwords)
+    services.start()
+    yield services
+    services.stop()
+
+
+def make_user(role: Role = Role.CLINICIAN) -> User:
+    """Return somebody; the analyses ask for no more than who it is."""
+    identity = uuid4()
+    return User(
+        id=identity,
+        username=f"user-{identity}",
+        email=f"{identity}@hospital.org",
+        mobile="",
+        password_hash="",
+        role=role,
+        is_active=True,
+        created=datetime.now(UTC),
+    )

@@ -1,0 +1,100 @@
+import time
+
+import pytest
+
+from app.errors import PasswordTooWeakError
+from app.services.passwords import PasswordService
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "ravine otter lamp 91",
+        "mein kleiner grüner kaktus",
+        "7#2Kp!94$xQ1",
+        "482915730264",
+        "四つの無関係な単語を覚えておく",
+        "x" * 3 + "y" * 9 + "abcdefgh-q" * 2,
+        "otter-91-" * 14,
+    ],
+)
+def test_a_password_that_is_hard_to_guess_is_accepted(
+    passwords: PasswordService, password: str
+) -> None:
+    passwords.check_strength(password, "alice")
+
+
+@pytest.mark.parametrize(
+    ("password", "reason"),
+    [
+        ("", "at least 12"),
+        ("elevenchars", "at least 12"),
+        ("x" * 129, "at most 128"),
+        ("the Alice in me 91", "your username"),
+        ("password1234", "easily guessed"),
+        ("P@ssw0rd2026!!", "easily guessed"),
+        ("123456789012", "easily guessed"),
+        ("qwertyuiop123", "easily guessed"),
+        ("aaaaaaaaaaaa", "easily guessed"),
+        ("abcabcabcabc", "easily guessed"),
+        ("hospital-hospital", "easily guessed"),
+        ("            ", "easily guessed"),
+    ],
+)
+def test_a_password_that_is_easily_guessed_is_refused(
+    passwords: PasswordService, password: str, reason: str
+) -> None:
+    with pytest.raises(PasswordTooWeakError, match=reason):
+        passwords.check_strength(password, "alice")
+
+
+def test_characters_are_counted_not_bytes(passwords: PasswordService) -> None:
+    with pytest.raises(PasswordTooWeakError, match="at least 12"):
+        passwords.check_strength("ÄÖÜäöüßéèê", "alice")
+    passwords.check_strength("ravineöß" * 16, "alice")
+
+
+def test_the_password_fits_its_hash_and_no_other(passwords: PasswordService) -> None:
+    password_hash = passwords.hash("ravine otter lamp 91")
+
+    assert passwords.is_right("ravine otter lamp 91", password_hash)
+    assert not passwords.is_right("ravine otter lamp 92", password_hash)
+    assert not passwords.is_right("", password_hash)
+
+
+def test_two_hashes_of_one_password_differ(passwords: PasswordService) -> None:
+    assert passwords.hash("ravine otter lamp 91") != passwords.hash("ravine otter lamp 91")
+
+
+def test_a_letter_can_be_typed_in_two_ways(passwords: PasswordService) -> None:
+    composed, decomposed = "caf\u00e9 ravine otter", "cafe\u0301 ravine otter"
+
+    assert passwords.is_right(decomposed, passwords.hash(composed))
+
+
+def test_nobody_has_a_password(passwords: PasswordService) -> None:
+    assert not passwords.is_right("ravine otter lamp 91", None)
+    assert not passwords.is_right("nobody has this password", None)
+
+
+def test_an_endless_password_is_wrong_and_costs_nothing(passwords: PasswordService) -> None:
+    assert not passwords.is_right("x" * 10_000_000, passwords.hash("x" * 20))
+
+
+def test_an_unknown_user_takes_as_long_as_a_wrong_password() -> None:
+    passwords = PasswordService()
+    password_hash = passwords.hash("ravine otter lamp 91")
+
+    def fastest_of_three(expected: str | None) -> float:
+        durations_s = []
+        for _ in range(3):
+            begin_s = time.thread_time()
+            passwords.is_right("something else", expected)
+            durations_s.append(time.thread_time() - begin_s)
+        return min(durations_s)
+
+    assert fastest_of_three(None) > fastest_of_three(password_hash) / 2
+
+
+def test_the_default_hash_is_scrypt_at_full_cost() -> None:
+    assert PasswordService().hash("x").startswith("scrypt:32768:8:1$")

@@ -1,0 +1,244 @@
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from flask import Flask
+from flask.testing import FlaskCliRunner
+
+from app.config import Settings
+from app.factory import create_app
+from app.records import Role
+from app.services.container import Services
+from tests.factories import dicom_bytes, make_grey, png_bytes, publish_tiny_weights
+
+PASSWORD = "ravine otter lamp 91"
+FIELDS = {
+    "path",
+    "id",
+    "modality",
+    "status",
+    "created",
+    "verdict",
+    "probability_fake",
+    "threshold",
+    "inconclusive_band",
+    "reasons",
+    "image_sha256",
+    "weights",
+    "device",
+    "inference_ms",
+    "links",
+}
+
+
+@pytest.fixture
+def app(tmp_path: Path, tiny_weights_dir: Path) -> Iterator[Flask]:
+    settings = Settings(
+        data_dir=tmp_path / "data", weights_dir=tiny_weights_dir, device="cpu", max_pixels=100_000
+    )
+    app = create_app(settings)
+    yield app
+    services_of(app).stop()
+
+
+@pytest.fixture
+def runner(app: Flask) -> FlaskCliRunner:
+    return app.test_cli_runner()
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    path = tmp_path / "scan.png"
+    path.write_bytes(png_bytes())
+    return path
+
+
+def services_of(app: Flask) -> Services:
+    services: Services = app.extensions["veriscan"]
+    return services
+
+
+def analyse(runner: FlaskCliRunner, *arguments: object, modality: str = "lung_ct") -> Result:
+    return runner.invoke(args=["analyse", "--modality", modality, *map(str, arguments)])
+
+
+def lines_of(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+# --- create-admin -----------------------------------------------------------------------------
+
+
+def test_an_admin_is_made_with_the_password_from_the_standard_input(
+    app: Flask, runner: FlaskCliRunner
+) -> None:
+    result = runner.invoke(
+        args=["create-admin", "root", "--email", "root@hospital.org"], input=f"{PASSWORD}\n"
+    )
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == "The administrator root can sign in now.\n"
+    user = services_of(app).accounts.sign_in("root", PASSWORD)
+    assert user.role is Role.ADMIN
+    assert PASSWORD not in result.output
+
+
+def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(
+    app: Flask, runner: FlaskCliRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.cli.is_at_a_terminal", lambda: True)
+    arguments = ["create-admin", "root", "--email", "root@hospital.org"]
+
+    result = runner.invoke(args=arguments, input=f"{PASSWORD}\nanother\n{PASSWORD}\n{PASSWORD}\n")
+
+    assert result.exit_code == 0
+    assert "do not match" in result.output
+    assert PASSWORD not in result.output
+    assert services_of(app).accounts.sign_in("root", PASSWORD).role is Role.ADMIN
+
+
+def test_a_mobile_number_may_be_given(app: Flask, runner: FlaskCliRunner) -> None:
+    arguments = [
+        "create-admin",
+        "root",
+        "--email",
+        "root@hospital.org",
+        "--mobile",
+        "0049151234567",
+    ]
+
+    assert runner.invoke(args=arguments, input=PASSWORD).exit_code == 0
+
+    assert services_of(app).accounts.list_users()[0].mobile == "+49151234567"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "password", "message"),
+    [
+        (["1", "--email", "root@hospital.org"], PASSWORD, "username: Use 3 to 32"),
+        (["root", "--email", "nowhere"], PASSWORD, "email: This is not an e-mail address"),
+        (["root", "--email", "a@b.org", "--mobile", "12"], PASSWORD, "mobile: This is not a"),
+        (["root", "--email", "a@b.org"], "", "password: Use at least 12"),
+        (["root", "--email", "a@b.org"], "password1234", "password: This password is easily"),
+    ],
+)
+def test_an_admin_with_a_bad_field_is_not_made(
+    app: Flask, runner: FlaskCliRunner, arguments: list[str], password: str, message: str
+) -> None:
+    result = runner.invoke(args=["create-admin", *arguments], input=password)
+
+    assert result.exit_code == 1
+    assert message in result.stderr
+    assert services_of(app).accounts.list_users() == []
+
+
+def test_a_second_admin_of_the_same_name_is_not_made(app: Flask, runner: FlaskCliRunner) -> None:
+    for email, exit_code in (("a@hospital.org", 0), ("b@hospital.org", 1)):
+        result = runner.invoke(args=["create-admin", "root", "--email", email], input=PASSWORD)
+        assert result.exit_code == exit_code
+
+    assert "username: This username is taken" in result.stderr
+    assert len(services_of(app).accounts.list_users()) == 1
+
+
+# --- analyse ----------------------------------------------------------------------------------
+
+
+def test_every_scan_gets_a_line(runner: FlaskCliRunner, tmp_path: Path, scan: Path) -> None:
+    slice_ = tmp_path / "slice.dcm"
+    slice_.write_bytes(dicom_bytes())
+
+    result = analyse(runner, scan, slice_)
+
+    assert result.exit_code == 0, result.output
+    lines = lines_of(result)
+    assert [line["path"] for line in lines] == [str(scan), str(slice_)]
+    for line in lines:
+        assert set(line) == FIELDS
+        assert (line["status"], line["modality"], line["links"]) == ("done", "lung_ct", {})
+        assert line["verdict"] in ("real", "fake", "inconclusive")
+        assert 0 <= line["probability_fake"] <= 1
+        assert line["weights"]["name"] == "tiny"
+
+
+def test_nothing_is_stored(app: Flask, runner: FlaskCliRunner, scan: Path) -> None:
+    analyse(runner, scan)
+
+    data_dir = services_of(app).settings.data_dir
+    assert list(data_dir.rglob("*.png")) == []
+    assert not (data_dir / "users.json").exists()
+
+
+def test_a_bad_file_has_its_reason_on_its_line_and_the_others_go_on(
+    runner: FlaskCliRunner, tmp_path: Path, scan: Path
+) -> None:
+    text, folder = tmp_path / "text.png", tmp_path / "folder"
+    text.write_text("just a text", encoding="utf-8")
+    folder.mkdir()
+    missing, locked = tmp_path / "missing.png", tmp_path / "loop.png"
+    locked.symlink_to(locked)
+
+    result = analyse(runner, text, folder, missing, locked, scan)
+
+    assert result.exit_code == 1
+    *refused, judged = lines_of(result)
+    assert [set(line) for line in refused] == [{"path", "error"}] * 4
+    assert [line["error"] for line in refused] == [
+        "This is not a PNG, JPEG, TIFF, BMP or DICOM image, whatever its name says. "
+        "Export the scan in one of these formats.",
+        "This is a folder. Name the files in it instead.",
+        "There is no such file.",
+        "The file cannot be read (Too many levels of symbolic links).",
+    ]
+    assert judged["status"] == "done"
+
+
+def test_the_limits_of_the_settings_hold(
+    runner: FlaskCliRunner, tmp_path: Path, scan: Path
+) -> None:
+    large = tmp_path / "large.png"
+    large.write_bytes(png_bytes(make_grey(400, 400)))
+
+    result = analyse(runner, large, "/dev/zero", scan)
+
+    assert result.exit_code == 1
+    pixels, endless, judged = lines_of(result)
+    assert "400 × 400" in pixels["error"]
+    assert "larger than 32 MB" in endless["error"]
+    assert judged["status"] == "done"
+
+
+def test_an_unknown_modality_is_refused_with_those_that_exist(
+    runner: FlaskCliRunner, scan: Path
+) -> None:
+    result = analyse(runner, scan, modality="brain_mri")
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "Known: knee_xray, lung_ct" in result.stderr
+
+
+def test_a_modality_without_weights_is_refused(tmp_path: Path, scan: Path) -> None:
+    weights_dir = tmp_path / "weights"
+    publish_tiny_weights(weights_dir, "lung_ct")
+    app = create_app(Settings(data_dir=tmp_path / "data", weights_dir=weights_dir, device="cpu"))
+
+    result = analyse(app.test_cli_runner(), scan, modality="knee_xray")
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert "Knee X-ray cannot be analysed at present" in result.stderr
+    services_of(app).stop()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--modality", "lung_ct"], ["scan.png"]])
+def test_without_modality_or_paths_the_use_is_explained(
+    runner: FlaskCliRunner, arguments: list[str]
+) -> None:
+    result = runner.invoke(args=["analyse", *arguments])
+
+    assert result.exit_code == 2
+    assert "Usage:" in result.stderr
