@@ -159,8 +159,8 @@ class WeightsMissingError(WeightsError):
 
     def __init__(self, what: str) -> None:
         super().__init__(
-            f"No weights are published for {what}. Train and publish some: see README, "
-            "“Retraining”."
+            f"No weights are published for {what}. Ask the administrator; the README's chapter "
+            "“Retraining” says how they are made."
         )
 
 

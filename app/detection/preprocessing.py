@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
+from torchvision.transforms.v2 import functional
 
 from app.detection.card import PreprocessingSpec
 
@@ -32,19 +32,19 @@ def to_square(grey: NDArray[np.float32], image_size: int) -> Tensor:
             max(1, round(height * image_size / longest)),
             max(1, round(width * image_size / longest)),
         )
-        scan = functional.interpolate(
-            scan[None, None], size=size, mode="bilinear", antialias=True, align_corners=False
-        )[0, 0].clamp(0, 1)
+        scan = functional.resize(scan[None], list(size), antialias=True)[0].clamp(0, 1)
         height, width = size
     top, left = (image_size - height) // 2, (image_size - width) // 2
-    return functional.pad(scan, (left, image_size - width - left, top, image_size - height - top))
+    margins = [left, top, image_size - width - left, image_size - height - top]
+    padded: Tensor = functional.pad(scan[None], margins)[0]
+    return padded
 
 
 def normalise(square: Tensor, spec: PreprocessingSpec) -> Tensor:
     """Turn grey values ``[..., S, S]`` in [0, 1] into normalised channels ``[..., 3, S, S]``."""
-    mean = square.new_tensor(spec.mean).view(3, 1, 1)
-    std = square.new_tensor(spec.std).view(3, 1, 1)
-    return (square.unsqueeze(-3) - mean) / std
+    channels = square.unsqueeze(-3).expand(*square.shape[:-2], 3, *square.shape[-2:])
+    normalised: Tensor = functional.normalize(channels, list(spec.mean), list(spec.std))
+    return normalised
 
 
 def preprocess(grey: NDArray[np.float32], spec: PreprocessingSpec) -> Tensor:

@@ -23,7 +23,7 @@ def reasons_for(
     Returns:
         One or two sentences.
     """
-    low, high = (_percent(limit) for limit in operating_point.inconclusive_band)
+    low, high = (_score(limit) for limit in operating_point.inconclusive_band)
     if verdict is Verdict.FAKE:
         return (
             f"The score lies above {high}, the limit over which this detector calls a scan fake.",
@@ -49,12 +49,17 @@ def _where(heatmap: NDArray[np.float32]) -> str:
     if share == 0:
         return "The evidence is faint everywhere; no part of the scan stands out."
     if share >= SPREAD_SHARE:
-        return f"The evidence is spread over about {_percent(share)} of the scan."
-    return f"The evidence lies in about {_percent(share)} of the scan, marked in the heatmap."
+        return f"The evidence is spread over about {_percent(share)} of the scan's area."
+    return f"The evidence lies in about {_percent(share)} of the scan's area, marked in the heatmap."
+
+
+def _score(score: float) -> str:
+    """Write a score in [0, 1], never rounding to 0 or 1 what is neither."""
+    if score in (0, 1):
+        return f"{score:.0f}"
+    return f"{min(max(score, 0.001), 0.999):.3f}".rstrip("0")
 
 
 def _percent(share: float) -> str:
-    """Write a share in [0, 1], never rounding to 0 % or 100 % what is neither."""
-    if share in (0, 1):
-        return f"{share * 100:.0f} %"
-    return f"{min(max(share * 100, 0.1), 99.9):.1f} %".replace(".0 %", " %")
+    """Write a share of the scan's area in (0, 1] in whole per cent, at least 1."""
+    return f"{max(1, round(share * 100))} %"

@@ -17,6 +17,7 @@ import torch
 from app.detection.architectures import Detector, build
 from app.detection.card import Card, read_card
 from app.detection.preprocessing import PREPROCESSING_VERSION
+from app.detection.spec import modalities
 from app.errors import VeriscanError, WeightsDamagedError, WeightsMissingError
 
 ACTIVE_FILE = "active.toml"
@@ -47,12 +48,12 @@ def active_checkpoint(weights_dir: Path, modality: str) -> Path:
     try:
         active = tomllib.loads((weights_dir / ACTIVE_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise WeightsMissingError(modality) from None
+        raise WeightsMissingError(_title(modality)) from None
     except (OSError, ValueError) as error:
         raise WeightsDamagedError(ACTIVE_FILE, "it is not readable TOML") from error
     name = active.get(modality)
     if name is None:
-        raise WeightsMissingError(modality)
+        raise WeightsMissingError(_title(modality))
     if not isinstance(name, str) or not CHECKPOINT_NAME.fullmatch(name):
         raise WeightsDamagedError(ACTIVE_FILE, f"{modality} names no checkpoint")
     return weights_dir / modality / f"{name}.json"
@@ -94,3 +95,8 @@ def load_detector(card_path: Path) -> LoadedDetector:
 
 def _as_float32(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.float() if tensor.is_floating_point() else tensor
+
+
+def _title(modality: str) -> str:
+    spec = modalities().get(modality)
+    return spec.title if spec else modality

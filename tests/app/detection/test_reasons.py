@@ -34,19 +34,19 @@ def test_every_verdict_is_explained_in_whole_sentences(
 def test_an_inconclusive_verdict_names_both_ends_of_the_band() -> None:
     first, *_ = reasons_for(Verdict.INCONCLUSIVE, POINT, QUIET)
 
-    assert "between 20 % and 92.5 %" in first
+    assert "between 0.2 and 0.925" in first
     assert "errs too often" in first
 
 
 def test_a_fake_verdict_says_how_much_of_the_scan_is_marked() -> None:
-    assert "about 4 % of the scan" in reasons_for(Verdict.FAKE, POINT, marked(4))[1]
+    assert "about 4 % of the scan's area" in reasons_for(Verdict.FAKE, POINT, marked(4))[1]
     assert "spread over about 70 %" in reasons_for(Verdict.FAKE, POINT, marked(70))[1]
     assert "faint" in reasons_for(Verdict.FAKE, POINT, QUIET)[1]
 
 
 def test_a_real_verdict_does_not_hide_what_is_marked() -> None:
     assert "No part" in reasons_for(Verdict.REAL, POINT, QUIET)[1]
-    assert "about 4 % of the scan" in reasons_for(Verdict.REAL, POINT, marked(4))[1]
+    assert "about 4 % of the scan's area" in reasons_for(Verdict.REAL, POINT, marked(4))[1]
 
 
 def test_a_limit_close_to_certainty_is_not_rounded_to_it() -> None:
@@ -54,4 +54,4 @@ def test_a_limit_close_to_certainty_is_not_rounded_to_it() -> None:
 
     (text, *_) = reasons_for(Verdict.INCONCLUSIVE, sure, QUIET)
 
-    assert "0.1 % and 99.9 %" in text
+    assert "0.001 and 0.999" in text

@@ -190,7 +190,7 @@ def test_the_active_checkpoint_is_the_one_named(weights_dir: Path) -> None:
 
 
 def test_a_modality_that_is_not_named_has_no_weights(weights_dir: Path) -> None:
-    with pytest.raises(WeightsMissingError, match="knee_xray"):
+    with pytest.raises(WeightsMissingError, match="Knee X-ray"):
         active_checkpoint(weights_dir, "knee_xray")
 
 

@@ -122,7 +122,7 @@ def spoil(weights_dir: Path, how: str) -> None:
         ("card gone", "No weights are published"),
         ("checkpoint damaged", "SHA-256"),
         ("card damaged", "missing"),
-        ("not named", "No weights are published for lung_ct"),
+        ("not named", "No weights are published for Lung CT"),
         ("of another modality", "for the modality 'knee_xray'"),
     ],
 )
