@@ -1,0 +1,37 @@
+"""Small pure filters for the templates."""
+
+from datetime import UTC, datetime
+
+from flask import Flask
+
+
+def iso_utc(when: datetime) -> str:
+    """Write a moment for a machine: ``2026-11-20T10:00:00Z``."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def plain_utc(when: datetime) -> str:
+    """Write a moment for a person: ``20 November 2026, 10:00 UTC``."""
+    return f"{plain_day(when)}, {when.astimezone(UTC).strftime('%H:%M')} UTC"
+
+
+def plain_day(when: datetime) -> str:
+    """Write a day for a person: ``20 November 2026``."""
+    in_utc = when.astimezone(UTC)
+    return f"{in_utc.day} {in_utc.strftime('%B %Y')}"
+
+
+def short_digest(digest: str) -> str:
+    """Return as much of a SHA-256 as a person compares."""
+    return digest[:12]
+
+
+def megabytes(size_bytes: int) -> str:
+    """Write a size: ``32 MB``."""
+    return f"{size_bytes / 2**20:.0f} MB"
+
+
+def init_app(app: Flask) -> None:
+    """Make the filters known to the templates."""
+    for view in (iso_utc, plain_utc, plain_day, short_digest, megabytes):
+        app.add_template_filter(view)

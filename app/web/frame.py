@@ -1,0 +1,43 @@
+"""What the frame around every page needs: navigation and colours."""
+
+from flask import Flask, request
+from flask_login import current_user
+
+from app.services.passwords import MIN_CHARACTERS
+from app.web.context import services
+
+THEME_COOKIE = "veriscan-theme"
+MEDIA = {"dark": "all", "light": "not all"}
+FOLLOW_THE_SYSTEM = "(prefers-color-scheme: dark)"
+
+NAVIGATION = (
+    ("pages.home", "Overview"),
+    ("analyses.new", "New analysis"),
+    ("analyses.history", "History"),
+)
+ADMIN_NAVIGATION = (("admin.users", "Users"), ("admin.detectors", "Detectors"))
+
+
+def theme_media() -> str:
+    """Return for which media the dark colours hold: as chosen, else as the system is set."""
+    return MEDIA.get(request.cookies.get(THEME_COOKIE, ""), FOLLOW_THE_SYSTEM)
+
+
+def main_nav() -> tuple[tuple[str, str], ...]:
+    """Return the pages of the navigation, each with its label."""
+    if current_user.is_authenticated and current_user.is_admin:
+        return NAVIGATION + ADMIN_NAVIGATION
+    return NAVIGATION
+
+
+def is_registration_open() -> bool:
+    """Return whether strangers may make an account."""
+    return services().settings.registration_open
+
+
+def init_app(app: Flask) -> None:
+    """Make the functions, and who is signed in, known to the templates."""
+    for function in (theme_media, main_nav, is_registration_open):
+        app.add_template_global(function)
+    app.jinja_env.globals["current_user"] = current_user
+    app.jinja_env.globals["min_password"] = MIN_CHARACTERS

@@ -1,0 +1,25 @@
+"""The first page: for strangers what this is, for users what they can check."""
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
+
+from app.detection.spec import modalities
+from app.web.analysis_rows import rows_of
+from app.web.context import services, viewer
+from app.web.guards import public
+from app.web.offers import offers
+
+RECENT = 5
+
+bp = Blueprint("pages", __name__)
+
+
+@bp.get("/")
+@public
+def home() -> ResponseReturnValue:
+    """Show the overview to a user, and to a stranger what Veriscan does."""
+    if not current_user.is_authenticated:
+        return render_template("pages/landing.html", specs=modalities().values())
+    recent = services().analyses.history(viewer(), per_page=RECENT)
+    return render_template("pages/dashboard.html", offers=offers(), recent=rows_of(recent.analyses))

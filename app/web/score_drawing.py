@@ -1,0 +1,148 @@
+"""Where a score lies among the verdicts, as the coordinates of a small drawing.
+
+The three zones are drawn wide enough to be read, whatever their extent; within a zone the place
+of the mark is true to scale. That is how laboratory reports draw reference ranges.
+"""
+
+from dataclasses import dataclass
+
+from app.detection.labels import Verdict
+from app.detection.verdict import Finding
+
+WIDTH = 360
+GAP = 3
+OUTER_SHARE = 0.36
+MARK_MARGIN = 5
+LABEL_MARGIN = 34
+NAMES = {
+    Verdict.REAL: "authentic",
+    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.FAKE: "deepfake",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone:
+    """The scores that get one verdict.
+
+    Attributes:
+        verdict: Which one.
+        low: Least score, in [0, 1].
+        high: Greatest score, in [0, 1].
+        x: Left edge, in the units of the drawing.
+        width: In the units of the drawing.
+        is_here: Whether the score lies in it.
+    """
+
+    verdict: Verdict
+    low: float
+    high: float
+    x: float
+    width: float
+    is_here: bool
+
+    @property
+    def name(self) -> str:
+        """What the drawing calls it."""
+        return NAMES[self.verdict]
+
+    @property
+    def middle(self) -> float:
+        """Where its name stands."""
+        return round(self.x + self.width / 2, 1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreDrawing:
+    """All that the drawing shows.
+
+    Attributes:
+        zones: From authentic to fake; a verdict that no score can get has none.
+        mark_x: Where the score lies.
+        score: The score, in [0, 1].
+    """
+
+    zones: tuple[Zone, ...]
+    mark_x: float
+    score: float
+    width: int = WIDTH
+
+    @property
+    def score_text(self) -> str:
+        """The score in figures, never rounded to a certainty that it is not."""
+        return _in_figures(self.score)
+
+    @property
+    def label_x(self) -> float:
+        """Where the score's own label stands, so that it does not leave the drawing."""
+        return min(max(self.mark_x, LABEL_MARGIN), self.width - LABEL_MARGIN)
+
+    @property
+    def description(self) -> str:
+        """The drawing in words."""
+        zones = "; ".join(
+            f"{zone.name} from {_in_figures(zone.low)} to {_in_figures(zone.high)}"
+            for zone in self.zones
+        )
+        return f"The score is {self.score_text} on a scale from 0 to 1: {zones}."
+
+    @property
+    def boundaries(self) -> list[tuple[float, str]]:
+        """Where one zone ends and the next begins, with the score there."""
+        return [(round(zone.x - GAP / 2, 1), _in_figures(zone.low)) for zone in self.zones[1:]]
+
+
+def draw(finding: Finding) -> ScoreDrawing:
+    """Place a finding's score among the zones of its operating point."""
+    low, high = finding.inconclusive_band
+    score = finding.probability_fake
+    extents = [
+        (verdict, start, end)
+        for verdict, start, end in (
+            (Verdict.REAL, 0.0, low),
+            (Verdict.INCONCLUSIVE, low, high),
+            (Verdict.FAKE, high, 1.0),
+        )
+        if end > start
+    ]
+    here = _verdict_of(score, low, high, {verdict for verdict, _, _ in extents})
+    zones: list[Zone] = []
+    x = 0.0
+    for (verdict, start, end), width in zip(extents, _widths(extents), strict=True):
+        zones.append(
+            Zone(verdict=verdict, low=start, high=end, x=x, width=width, is_here=verdict is here)
+        )
+        x = round(x + width + GAP, 1)
+    mark_x = next(_within(zone, score) for zone in zones if zone.is_here)
+    return ScoreDrawing(zones=tuple(zones), mark_x=mark_x, score=score)
+
+
+def _verdict_of(score: float, low: float, high: float, drawn: set[Verdict]) -> Verdict:
+    if score < low:
+        return Verdict.REAL
+    if score > high or Verdict.INCONCLUSIVE not in drawn:
+        return Verdict.FAKE if Verdict.FAKE in drawn else Verdict.REAL
+    return Verdict.INCONCLUSIVE
+
+
+def _widths(extents: list[tuple[Verdict, float, float]]) -> list[float]:
+    shares = [
+        1 - 2 * OUTER_SHARE if verdict is Verdict.INCONCLUSIVE else OUTER_SHARE
+        for verdict, _, _ in extents
+    ]
+    room = WIDTH - GAP * (len(extents) - 1)
+    return [round(room * share / sum(shares), 1) for share in shares]
+
+
+def _within(zone: Zone, score: float) -> float:
+    share = (score - zone.low) / (zone.high - zone.low)
+    x = zone.x + min(max(share, 0), 1) * zone.width
+    return round(min(max(x, zone.x + MARK_MARGIN), zone.x + zone.width - MARK_MARGIN), 1)
+
+
+def _in_figures(score: float) -> str:
+    if 0.9995 <= score < 1:
+        return "above 0.999"
+    if 0 < score < 0.0005:
+        return "below 0.001"
+    return f"{score:.3f}".rstrip("0").rstrip(".")

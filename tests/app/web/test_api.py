@@ -1,0 +1,370 @@
+"""The API for scripts, held to its own description."""
+
+import io
+from collections.abc import Callable
+from threading import Event
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from flask import Flask
+from werkzeug.test import TestResponse
+
+from app.engine.engine import InProcessEngine
+from app.records import Role, User
+from app.services.container import Services
+from app.web.openapi import DOCUMENT
+from tests.app.web.conftest import CAST, Browser, MakeApp, make_user
+from tests.factories import (
+    dicom_bytes,
+    huge_png_header,
+    make_grey,
+    png_bytes,
+    truncated,
+)
+
+ANALYSIS_KEYS = {
+    "id",
+    "modality",
+    "status",
+    "created",
+    "verdict",
+    "probability_fake",
+    "threshold",
+    "inconclusive_band",
+    "reasons",
+    "image_sha256",
+    "weights",
+    "device",
+    "inference_ms",
+    "links",
+}
+
+
+class Script:
+    """A program with an API token, or without."""
+
+    def __init__(self, app: Flask, secret: str | None) -> None:
+        self._client = app.test_client()
+        self._headers = {"Authorization": f"Bearer {secret}"} if secret else {}
+
+    def call(self, method: str, path: str, **more: Any) -> TestResponse:
+        """Send a request with the token."""
+        return self._client.open(f"/api/v1{path}", method=method, headers=self._headers, **more)
+
+    def analyse(self, data: bytes | None = None, modality: str = "lung_ct") -> TestResponse:
+        """Send one scan; a fresh PNG where None."""
+        file = (io.BytesIO(png_bytes() if data is None else data), "scan")
+        return self.call("POST", "/analyses", data={"modality": modality, "image": file})
+
+
+def script_of(app: Flask, user: User) -> Script:
+    services: Services = app.extensions["veriscan"]
+    return Script(app, services.accounts.create_token(user.id, "script")[1])
+
+
+def script_on(app: Flask) -> Script:
+    """Return the script of a new user of an application."""
+    return script_of(app, make_user(app.extensions["veriscan"], "alice"))
+
+
+@pytest.fixture
+def script(app: Flask, alice: User) -> Script:
+    """Alice's."""
+    return script_of(app, alice)
+
+
+@pytest.fixture
+def scripts(app: Flask, services: Services, alice: User) -> dict[str, Script]:
+    """Those of the whole cast."""
+    dan = make_user(services, "dan")
+    found = {
+        "owner": script_of(app, alice),
+        "stranger": script_of(app, make_user(services, "charlie")),
+        "admin": script_of(app, make_user(services, "ada", Role.ADMIN)),
+        "deactivated": script_of(app, dan),
+        "anonymous": Script(app, None),
+    }
+    services.accounts.set_active(dan.id, active=False)
+    return found
+
+
+def assert_problem(response: TestResponse, status: int, detail: str = "") -> None:
+    assert response.status_code == status
+    assert response.mimetype == "application/problem+json"
+    body = response.get_json(force=True)
+    assert set(body) == {"title", "status", "detail"}
+    assert body["status"] == status
+    assert body["title"]
+    assert detail in body["detail"]
+
+
+# --- what it gives --------------------------------------------------------------------------
+
+
+def test_a_scan_gets_its_verdict_in_the_answer(script: Script, services: Services) -> None:
+    card = services.analyses.modalities()["lung_ct"].card
+    assert card
+
+    response = script.analyse()
+
+    body = response.get_json()
+    assert response.status_code == 201
+    assert set(body) == ANALYSIS_KEYS
+    assert body["status"] == "done"
+    assert body["verdict"] in ("real", "fake", "inconclusive")
+    assert 0 <= body["probability_fake"] <= 1
+    assert body["inconclusive_band"] == [0.3, 0.7]
+    assert body["weights"] == {"name": card.name, "sha256": card.sha256}
+    assert body["created"].endswith("Z")
+    assert response.headers["Location"] == body["links"]["self"]
+
+
+def test_every_link_of_an_analysis_leads_somewhere(script: Script, owner: Browser) -> None:
+    links = script.analyse().get_json()["links"]
+
+    assert set(links) == {"self", "image", "heatmap", "report"}
+    for name in ("self", "image", "heatmap"):
+        assert script.call("GET", links[name].removeprefix("/api/v1")).status_code == 200
+    owner.get(links["report"])
+
+
+def test_a_verdict_that_takes_long_is_promised(make_app: MakeApp, blocked: Event) -> None:
+    app = make_app(verdict_wait_s=0)
+    services: Services = app.extensions["veriscan"]
+    script = script_of(app, make_user(services, "alice"))
+
+    response = script.analyse()
+    body = response.get_json()
+    assert response.status_code == 202
+    assert body["status"] in ("queued", "running")
+    assert body["verdict"] is None
+
+    blocked.set()
+    services.analyses.wait(UUID(body["id"]), 10)
+    later = script.call("GET", f"/analyses/{body['id']}").get_json()
+    assert later["status"] == "done"
+
+
+def test_the_modalities_are_listed_with_the_reason_where_one_is_not_served(
+    make_app: MakeApp, lung_engine: InProcessEngine
+) -> None:
+    script = script_on(make_app(lung_engine))
+
+    found = script.call("GET", "/modalities").get_json()["modalities"]
+
+    by_key = {item["key"]: item for item in found}
+    assert by_key["lung_ct"]["available"] is True
+    assert set(by_key["lung_ct"]["weights"]) == {"name", "sha256"}
+    assert by_key["knee_xray"]["available"] is False
+    assert "No weights are published" in by_key["knee_xray"]["reason"]
+    assert_problem(script.analyse(modality="knee_xray"), 503, "cannot be analysed at present")
+
+
+def test_the_history_is_ones_own_newest_first_and_paged(scripts: dict[str, Script]) -> None:
+    ids = [
+        scripts["owner"].analyse(png_bytes(make_grey(seed=seed))).get_json()["id"]
+        for seed in range(3)
+    ]
+    scripts["stranger"].analyse()
+
+    first = scripts["owner"].call("GET", "/analyses?per_page=2").get_json()
+    second = scripts["owner"].call("GET", "/analyses?per_page=2&page=2").get_json()
+
+    assert [item["id"] for item in first["analyses"] + second["analyses"]] == ids[::-1]
+    assert (first["page"], first["pages"], first["per_page"], first["total"]) == (1, 2, 2, 3)
+
+
+@pytest.mark.parametrize("query", ["page=0", "page=x", "per_page=0", "per_page=1000000"])
+def test_odd_paging_does_no_harm(script: Script, query: str) -> None:
+    body = script.call("GET", f"/analyses?{query}").get_json()
+
+    assert body["page"] >= 1
+    assert 1 <= body["per_page"] <= 100
+
+
+def test_a_deleted_analysis_is_gone(script: Script) -> None:
+    link = f"/analyses/{script.analyse().get_json()['id']}"
+
+    assert script.call("DELETE", link).status_code == 204
+
+    assert_problem(script.call("GET", link), 404, "There is no such analysis.")
+
+
+# --- what it refuses ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("data", "status", "detail"),
+    [
+        (b"", 422, "The file is empty."),
+        (b"hello", 415, "whatever its name says"),
+        (truncated(dicom_bytes()), 422, "damaged or incomplete"),
+        (huge_png_header(), 422, "30000 × 30000 pixels"),
+    ],
+    ids=["empty", "text", "truncated", "huge"],
+)
+def test_a_file_that_cannot_be_judged_is_refused_in_words(
+    script: Script, data: bytes, status: int, detail: str
+) -> None:
+    assert_problem(script.analyse(data), status, detail)
+
+
+@pytest.mark.parametrize(
+    ("data", "detail"),
+    [
+        ({"image": (io.BytesIO(b"x"), "x")}, "Give the field “modality” one of these values"),
+        ({"modality": "brain", "image": (io.BytesIO(b"x"), "x")}, "knee_xray, lung_ct"),
+        ({"modality": "lung_ct"}, "Send the scan as a file in the field “image”."),
+        ({"modality": "lung_ct", "image": "text"}, "Send the scan as a file"),
+    ],
+)
+def test_an_incomplete_request_is_told_what_is_missing(
+    script: Script, data: dict[str, Any], detail: str
+) -> None:
+    assert_problem(script.call("POST", "/analyses", data=data), 422, detail)
+
+
+def test_a_file_over_the_limit_is_refused(make_app: MakeApp) -> None:
+    script = script_on(make_app(max_upload_bytes=2**16))
+
+    assert_problem(script.analyse(bytes(2**17)), 413, "larger than")
+    body = io.BytesIO(bytes(2**21))
+    response = script.call(
+        "POST",
+        "/analyses",
+        input_stream=body,
+        content_length=2**21,
+        content_type="multipart/form-data; boundary=x",
+    )
+    assert_problem(response, 413, "A file may have up to")
+    assert body.read() == b"", "the rest must be read, or the client sees a broken connection"
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/modalities"),
+        ("GET", "/analyses"),
+        ("POST", "/analyses"),
+        ("GET", f"/analyses/{uuid4()}"),
+        ("DELETE", f"/analyses/{uuid4()}"),
+        ("GET", f"/analyses/{uuid4()}/image"),
+        ("GET", f"/analyses/{uuid4()}/heatmap"),
+    ],
+)
+@pytest.mark.parametrize("header", [None, "Bearer", "Bearer wrong", "Basic YTpi", "Bearer é"])
+def test_without_a_valid_token_nothing_is_given(
+    app: Flask, method: str, path: str, header: str | None
+) -> None:
+    headers = {"Authorization": header} if header else {}
+
+    response = app.test_client().open(f"/api/v1{path}", method=method, headers=headers)
+
+    assert_problem(response, 401, "Authorization: Bearer TOKEN")
+    assert response.headers["WWW-Authenticate"].startswith("Bearer")
+
+
+def test_a_browser_session_is_no_token(owner: Browser) -> None:
+    assert_problem(owner.client.get("/api/v1/analyses"), 401)
+
+
+@pytest.mark.parametrize("path", ["", "/image", "/heatmap"])
+def test_an_analysis_is_for_its_owner_and_admins(scripts: dict[str, Script], path: str) -> None:
+    link = f"/analyses/{scripts['owner'].analyse().get_json()['id']}{path}"
+
+    statuses = [scripts[actor].call("GET", link).status_code for actor in CAST]
+
+    assert statuses == [200, 404, 200, 401, 401]
+
+
+def test_an_analysis_is_not_deleted_by_others(scripts: dict[str, Script]) -> None:
+    link = f"/analyses/{scripts['owner'].analyse().get_json()['id']}"
+
+    for actor, status in (("stranger", 404), ("deactivated", 401), ("anonymous", 401)):
+        assert_problem(scripts[actor].call("DELETE", link), status)
+    assert scripts["owner"].call("GET", link).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/nothing", 404),
+        ("GET", "/analyses/1", 404),
+        ("PUT", "/analyses", 405),
+        ("POST", "/modalities", 405),
+    ],
+)
+def test_a_wrong_address_or_method_is_a_problem_too(
+    script: Script, method: str, path: str, status: int
+) -> None:
+    assert_problem(script.call(method, path), status)
+
+
+def test_a_fault_of_ours_is_a_problem_without_its_details(
+    script: Script, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("secret detail")
+
+    monkeypatch.setattr(services.analyses, "history", fail)
+
+    response = script.call("GET", "/analyses")
+
+    assert_problem(response, 500)
+    assert "secret detail" not in response.text
+
+
+# --- its description ------------------------------------------------------------------------
+
+
+def described(app: Flask) -> set[tuple[str, str]]:
+    return {
+        (method.upper(), path)
+        for path, operations in DOCUMENT["paths"].items()
+        for method in operations
+        if method != "parameters"
+    }
+
+
+def test_every_route_of_the_api_is_described_and_no_other(app: Flask) -> None:
+    routes = {
+        (method, rule.rule.removeprefix("/api/v1").replace("<uuid:analysis_id>", "{id}"))
+        for rule in app.url_map.iter_rules()
+        if rule.endpoint.startswith("api.") and rule.endpoint != "api.openapi"
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    assert described(app) == routes
+
+
+def test_an_analysis_has_the_fields_that_are_described(script: Script) -> None:
+    properties = DOCUMENT["components"]["schemas"]["Analysis"]["properties"]
+
+    assert set(script.analyse().get_json()) == set(properties) - {"error"}
+
+
+def test_the_description_is_open_to_all_and_its_references_resolve(anonymous: Browser) -> None:
+    response = anonymous.client.get("/api/v1/openapi.json")
+
+    document = response.get_json()
+    assert response.status_code == 200
+    assert document["openapi"].startswith("3.1")
+
+    def check(node: Any, follow: Callable[[str], Any]) -> None:
+        if isinstance(node, dict):
+            if "$ref" in node:
+                assert follow(node["$ref"])
+            for value in node.values():
+                check(value, follow)
+        elif isinstance(node, list):
+            for value in node:
+                check(value, follow)
+
+    def follow(reference: str) -> Any:
+        found = document
+        for part in reference.removeprefix("#/").split("/"):
+            found = found[part]
+        return found
+
+    check(document, follow)

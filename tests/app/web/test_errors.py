@@ -1,0 +1,100 @@
+"""What somebody sees when a request fails."""
+
+import pytest
+from flask import Flask, abort
+
+from app.errors import QueueFullError, StorageError, UploadError, VeriscanError
+from app.services.container import Services
+from app.web.errors import PAGES, status_of
+from app.web.guards import public
+from tests.app.web.conftest import Browser
+from tests.app.web.page import Page
+
+
+@pytest.fixture
+def failing(app: Flask) -> Flask:
+    """The application with pages that fail in every way."""
+
+    def fail_with(status: int) -> str:
+        abort(status)
+
+    def crash() -> str:
+        raise RuntimeError("secret detail")
+
+    def fill() -> str:
+        raise QueueFullError(retry_after_s=7)
+
+    def break_storage() -> str:
+        raise StorageError("The disk is full.")
+
+    app.add_url_rule("/fail/<int:status>", "fail", public(fail_with))
+    app.add_url_rule("/crash", "crash", public(crash))
+    app.add_url_rule("/fill", "fill", public(fill))
+    app.add_url_rule("/break", "break", public(break_storage))
+    return app
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 413, 429, 500, 503, 418])
+def test_every_error_has_a_page_in_plain_words(failing: Flask, status: int) -> None:
+    page = Browser(failing.test_client()).get(f"/fail/{status}", status)
+
+    assert f"Error {status}" in page.text
+    if status in PAGES:
+        assert PAGES[status].title in page.text
+
+
+def test_a_fault_of_ours_is_noted_but_not_shown(
+    failing: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = Browser(failing.test_client()).get("/crash?name=Patience", 500)
+
+    assert "Something went wrong on our side" in page.text
+    assert "secret detail" not in page.html
+    assert "GET /crash failed" in caplog.text
+    assert "Patience" not in caplog.text
+
+
+def test_a_full_server_says_when_to_come_again(failing: Flask) -> None:
+    response = failing.test_client().get("/fill")
+
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "7"
+    assert "Try again in about 7 seconds." in Page(response.text).text
+
+
+def test_trouble_with_the_disk_is_told_and_noted(
+    failing: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    page = Browser(failing.test_client()).get("/break", 503)
+
+    assert "The disk is full." in page.text
+    assert "The disk is full." in caplog.text
+
+
+def test_where_accounts_cannot_be_read_there_still_is_a_page(
+    owner: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(user_id: object) -> None:
+        raise StorageError("The accounts cannot be read.")
+
+    monkeypatch.setattr(services.accounts, "find", fail)
+
+    page = owner.get("/account", 503)
+
+    assert "The accounts cannot be read." in page.text
+
+
+def test_an_address_without_its_slash_or_with_one_too_many_is_not_found(
+    anonymous: Browser,
+) -> None:
+    anonymous.get("/sign-in/", 404)
+
+
+@pytest.mark.parametrize("path", ["/../etc/passwd", "/static/../wsgi.py", "/static/%2e%2e/wsgi.py"])
+def test_nothing_outside_the_static_folder_is_served(anonymous: Browser, path: str) -> None:
+    assert anonymous.client.get(path).status_code == 404
+
+
+def test_every_error_of_ours_has_a_status() -> None:
+    assert status_of(UploadError("x")) == 422
+    assert status_of(VeriscanError("x")) == 500

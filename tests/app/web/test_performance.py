@@ -1,0 +1,60 @@
+"""How good a detector is, in numbers of a hundred."""
+
+from app.detection.card import Estimate
+from app.web.performance import figures_by_generator, figures_of, rates_of
+from tests.factories import make_card
+
+
+def test_rates_are_told_as_numbers_of_a_hundred_with_intervals_rounded_outwards() -> None:
+    card = make_card(
+        metrics={
+            "false_alarm_rate": Estimate(value=0.012, low=0.001, high=0.0301),
+            "miss_rate": Estimate(value=0.0, low=0.0, high=0.04),
+            "coverage": Estimate(value=0.91, low=0.885, high=0.94),
+        }
+    )
+
+    false_alarms, misses, inconclusive = rates_of(card)
+
+    assert (false_alarms.count, false_alarms.interval) == ("about 1", "95 % interval 0 to 4")
+    assert (misses.count, misses.interval) == ("none", "95 % interval 0 to 4")
+    assert (inconclusive.count, inconclusive.interval) == ("about 9", "95 % interval 6 to 12")
+
+
+def test_what_was_not_measured_is_left_out_of_the_rates() -> None:
+    assert rates_of(make_card(metrics={})) == []
+    assert rates_of(make_card(metrics={"miss_rate": Estimate(value=None, note="none")})) == []
+
+
+def test_a_rate_without_an_interval_claims_none() -> None:
+    (rate,) = rates_of(make_card(metrics={"coverage": Estimate(value=0.5)}))
+
+    assert (rate.count, rate.interval) == ("about 50", "")
+
+
+def test_every_figure_is_listed_those_with_plain_names_first() -> None:
+    card = make_card(
+        metrics={
+            "own_figure": Estimate(value=0.5),
+            "ece": Estimate(value=None, note="too few scans"),
+            "auc": Estimate(value=0.93, low=0.9, high=0.96),
+        }
+    )
+
+    figures = figures_of(card)
+
+    assert [figure.name for figure in figures] == [
+        "Area under the ROC curve",
+        "Expected calibration error",
+        "own figure",
+    ]
+    assert (figures[0].value, figures[0].interval) == ("0.930", "0.900 to 0.960")
+    assert (figures[1].value, figures[1].note) == ("not measured", "too few scans")
+
+
+def test_each_generator_has_its_figure() -> None:
+    card = make_card(metrics_by_generator={"nodule_removal": Estimate(value=0.8)})
+
+    (figure,) = figures_by_generator(card)
+
+    assert (figure.name, figure.value, figure.interval) == ("nodule removal", "0.800", "")

@@ -1,0 +1,67 @@
+"""The drawing of a score among the verdicts."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from app.detection.labels import Verdict
+from app.detection.verdict import OperatingPoint
+from app.web.score_drawing import WIDTH, draw
+from tests.app.web.test_wording import FINDING
+
+BANDS = [(0.2, 0.8), (0.5, 0.5), (0.0, 1.0), (0.0, 0.4), (0.6, 1.0), (0.001, 0.002), (0.0, 0.0)]
+
+
+@pytest.mark.parametrize("band", BANDS)
+@pytest.mark.parametrize("score", [0.0, 0.0001, 0.2, 0.3, 0.5, 0.8, 0.9999, 1.0])
+def test_the_mark_lies_in_the_zone_of_the_verdict(score: float, band: tuple[float, float]) -> None:
+    point = OperatingPoint(temperature=1, bias=0, threshold=band[0], inconclusive_band=band)
+    drawing = draw(replace(FINDING, probability_fake=score, inconclusive_band=band))
+
+    (here,) = [zone for zone in drawing.zones if zone.is_here]
+    assert here.x <= drawing.mark_x <= here.x + here.width
+    drawn = {zone.verdict for zone in drawing.zones}
+    assert here.verdict is point.verdict(score) or point.verdict(score) not in drawn
+
+
+@pytest.mark.parametrize("band", BANDS)
+def test_the_zones_fill_the_drawing_without_overlap(band: tuple[float, float]) -> None:
+    zones = draw(replace(FINDING, inconclusive_band=band)).zones
+
+    for left, right in pairwise(zones):
+        assert left.x + left.width < right.x
+        assert left.high == right.low
+    assert zones[0].x == 0
+    assert zones[-1].x + zones[-1].width == pytest.approx(WIDTH, abs=1)
+    assert all(zone.width > 60 for zone in zones)
+
+
+def test_a_higher_score_never_lies_further_left() -> None:
+    marks = [draw(replace(FINDING, probability_fake=n / 200)).mark_x for n in range(201)]
+
+    assert marks == sorted(marks)
+
+
+def test_the_drawing_is_told_in_words() -> None:
+    drawing = draw(FINDING)
+
+    assert drawing.description == (
+        "The score is 0.93 on a scale from 0 to 1: authentic from 0 to 0.2; "
+        "inconclusive from 0.2 to 0.8; deepfake from 0.8 to 1."
+    )
+    assert [text for _, text in drawing.boundaries] == ["0.2", "0.8"]
+
+
+@pytest.mark.parametrize(
+    ("score", "text"),
+    [(0.0, "0"), (0.00001, "below 0.001"), (0.5, "0.5"), (0.99999, "above 0.999"), (1.0, "1")],
+)
+def test_a_score_is_never_rounded_to_certainty(score: float, text: str) -> None:
+    assert draw(replace(FINDING, probability_fake=score)).score_text == text
+
+
+def test_the_inconclusive_zone_is_the_only_one_where_nothing_else_can_be_said() -> None:
+    (zone,) = draw(replace(FINDING, inconclusive_band=(0.0, 1.0))).zones
+
+    assert zone.verdict is Verdict.INCONCLUSIVE

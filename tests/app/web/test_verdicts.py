@@ -1,0 +1,156 @@
+"""The page of an analysis: waiting, failed, or with its verdict."""
+
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.detection.labels import Verdict
+from app.engine.engine import InProcessEngine
+from app.services.container import Services
+from tests.app.web.conftest import Browser, MakeApp, browser_on
+from tests.factories import (
+    PATIENT,
+    dicom_bytes,
+    make_grey,
+    operating_point_for,
+    png_bytes,
+    publish_tiny_weights,
+    truncated,
+)
+
+# --- waiting --------------------------------------------------------------------------------
+
+
+def test_a_verdict_that_takes_long_shows_a_page_that_renews_itself(
+    make_app: MakeApp, blocked: Event
+) -> None:
+    app = make_app(verdict_wait_s=0)
+    browser = browser_on(app)
+    analysis_id = browser.analyse()
+
+    page = browser.get(f"/analyses/{analysis_id}")
+    status = browser.client.get(f"/analyses/{analysis_id}/status").json
+    assert "Still running" in page.title
+    assert '<noscript><meta http-equiv="refresh"' in page.html
+    assert status
+    assert status["status"] in ("queued", "running")
+    assert status["is_final"] is False
+    assert browser.client.get(f"/analyses/{analysis_id}/heatmap").status_code == 404
+    assert "Running" in browser.get("/analyses").text
+
+    blocked.set()
+    app.extensions["veriscan"].analyses.wait(analysis_id, 10)
+    assert "How sure is that?" in browser.get(f"/analyses/{analysis_id}").text
+
+
+def test_an_analysis_that_fails_says_so_and_gives_no_verdict(
+    owner: Browser, engine: InProcessEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*batch: Any) -> None:
+        raise RuntimeError("the network is broken")
+
+    monkeypatch.setattr(engine, "_judge", fail)
+
+    page = owner.follow(owner.upload())
+
+    assert "This analysis failed" in page.text
+    assert "The analysis failed inside the detector." in page.text
+    assert "broken" not in page.text
+    assert "There is no verdict" in page.text
+
+
+# --- the verdict ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence"),
+    [
+        (Verdict.REAL, "This lung CT slice appears authentic."),
+        (Verdict.FAKE, "This lung CT slice appears to be a deepfake."),
+        (Verdict.INCONCLUSIVE, "Inconclusive: the detector cannot tell whether this lung CT"),
+    ],
+)
+def test_each_verdict_is_a_sentence(
+    make_app: MakeApp, tmp_path: Path, verdict: Verdict, sentence: str
+) -> None:
+    publish_tiny_weights(
+        tmp_path / "weights", "lung_ct", operating_point=operating_point_for(verdict)
+    )
+    engine = InProcessEngine(tmp_path / "weights", max_queue=4, max_batch=1, device="cpu")
+    browser = browser_on(make_app(engine))
+
+    page = browser.follow(browser.upload())
+
+    assert sentence in page.text
+    assert "Research use only. Not a medical device." in page.text
+    for word in ("diagnosis", "verified"):
+        assert word not in page.text.lower()
+
+
+def test_the_verdict_names_its_weights_and_how_good_they_are(
+    owner: Browser, services: Services
+) -> None:
+    card = services.analyses.modalities()["lung_ct"].card
+    assert card
+
+    page = owner.follow(owner.upload())
+
+    assert card.name in page.text
+    assert card.sha256[:12] in page.text
+    assert "about 4 of 100 authentic scans are called fake 95 % interval 2 to 8" in page.text
+    assert "about 9 of 100 scans stay inconclusive 95 % interval 6 to 12" in page.text
+    assert "dcgan 0.970 0.940 to 0.990" in page.text
+    assert card.limits[0] in page.text
+
+
+def test_a_verdict_of_weights_that_were_replaced_says_so(
+    owner: Browser, tmp_path: Path, make_app: MakeApp
+) -> None:
+    analysis_id = owner.analyse()
+    publish_tiny_weights(tmp_path / "weights", "lung_ct", seed=99)
+    newer = InProcessEngine(tmp_path / "weights", max_queue=4, max_batch=1, device="cpu")
+
+    later = Browser(make_app(newer).test_client())
+    later.sign_in("alice")
+
+    page = later.get(f"/analyses/{analysis_id}")
+
+    assert "no longer serve" in page.text
+    assert "about 4" not in page.text
+
+
+def test_a_file_that_declares_itself_synthetic_is_called_so_once(owner: Browser) -> None:
+    page = owner.follow(owner.upload(dicom_bytes(SyntheticData="YES")))
+
+    assert page.text.count("Synthetic Data (0008,001C)") == 1
+    assert "declares" not in page.text
+
+
+def test_neither_the_header_nor_the_file_name_is_shown_stored_or_logged(
+    owner: Browser, services: Services, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    response = owner.upload(dicom_bytes(), name="Sentinel_Patience_4711.dcm")
+    page = owner.follow(response)
+    owner.upload(truncated(dicom_bytes()), name="Sentinel_Patience_4711.dcm")
+
+    stored = b"".join(
+        path.read_bytes() for path in services.settings.data_dir.rglob("*") if path.is_file()
+    )
+    for value in (*PATIENT.values(), "Sentinel_Patience_4711"):
+        assert value not in page.html
+        assert value not in caplog.text
+        assert value.encode() not in stored
+
+
+def test_the_scan_and_the_heatmap_are_pictures_of_the_same_shape(owner: Browser) -> None:
+    analysis_id = owner.analyse(png_bytes(make_grey(120, 90)))
+
+    for picture in ("image", "heatmap"):
+        response = owner.client.get(f"/analyses/{analysis_id}/{picture}")
+        assert response.mimetype == "image/png"
+        assert response.headers["Cache-Control"] == "no-store"
+        assert np.frombuffer(response.data[16:24], ">u4").tolist() == [120, 90]

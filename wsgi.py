@@ -1,0 +1,12 @@
+"""The application as servers and the ``flask`` command find it."""
+
+import sys
+
+from app.config import Settings
+from app.errors import SettingError, StorageError
+from app.factory import create_app
+
+try:
+    application = create_app(Settings.from_env())
+except (SettingError, StorageError) as error:
+    sys.exit(f"Veriscan cannot start. {error}")
