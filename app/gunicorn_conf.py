@@ -1,0 +1,70 @@
+"""How gunicorn serves Veriscan: one process, many threads, the detectors loaded once in it.
+
+More processes would each hold the networks and fight for the same cores, so requests wait in
+threads while one engine judges. ``make run`` uses this file. Options of gunicorn that are not set
+here, and any that should differ, go into gunicorn's own ``GUNICORN_CMD_ARGS``.
+"""
+
+import os
+import sys
+from typing import Any
+
+from app.config import Settings
+from app.errors import SettingError
+
+DEFAULT_PORT = 8000
+
+
+def _port() -> int:
+    text = os.environ.get("PORT", str(DEFAULT_PORT))
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**16):
+        raise SettingError("PORT", f"give a whole number from 1 to 65535, not {text!r}.")
+    return int(text)
+
+
+# Read here as well as in wsgi.py, so that a wrong setting ends the start with one clear sentence.
+try:
+    _settings = Settings.from_env()
+    _bind = f"127.0.0.1:{_port()}"
+except SettingError as error:
+    sys.exit(f"Veriscan cannot start. {error}")
+
+# --- what gunicorn reads --------------------------------------------------------------------
+
+bind = _bind
+workers = 1
+worker_class = "gthread"
+# A thread waits while its scan is judged or its file comes in over a slow line.
+threads = 16
+# The worker gives a sign of life every second, but not while it loads weights at the start.
+timeout = 120
+# Enough for the scan in work to get its verdict when the server is stopped.
+graceful_timeout = 30
+keepalive = 5
+# Signs of life are written to a file; in memory they cannot be held up by a busy disk.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+# Nobody steers the running server from outside, and two servers on a machine must not meet.
+control_socket_disable = True
+# Path without query string and referrer: neither what was typed nor where from is recorded.
+accesslog = "-"
+access_log_format = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
+loglevel = _settings.log_level.lower()
+
+
+def post_worker_init(worker: Any) -> None:
+    """Start the engine once the application is built, and tell the operator where it is."""
+    services = worker.wsgi.extensions["veriscan"]
+    services.start()
+    if not services.accounts.has_admin():
+        worker.log.info(
+            "There is no administrator yet. Make one with: "
+            ".venv/bin/flask create-admin NAME --email ADDRESS"
+        )
+    for listener in worker.sockets:
+        worker.log.info("Veriscan is ready: open %s", listener)
+
+
+def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 (gunicorn's signature)
+    """Stop the engine and store what it has finished."""
+    if worker.wsgi is not None:
+        worker.wsgi.extensions["veriscan"].stop()
