@@ -1,0 +1,1 @@
+"""Training a detector: module, losses, calibration."""

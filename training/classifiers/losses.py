@@ -1,0 +1,43 @@
+"""The loss of a detector: of whole scans and of their single cells."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from app.detection.architectures import DetectorOutput
+
+FAKE_CELL = 0.3
+"""Share of a cell's pixels from which on it counts as fake; cells with less count as neither."""
+
+
+def detector_loss(
+    output: DetectorOutput, masks: Tensor, labels: Tensor, *, cell_loss: float
+) -> Tensor:
+    """Return binary cross-entropy of scans and cells, mixed.
+
+    In scans with both kinds of cells each kind weighs the same in total, so a small edit is not
+    drowned by the tissue around it.
+
+    Args:
+        output: Of the detector, for ``B`` scans.
+        masks: Share of each pixel that is fake, float in [0, 1], shape ``[B, S, S]``.
+        labels: 1.0 for FAKE, shape ``[B]``.
+        cell_loss: Weight of the cells in [0, 1]; the scans have the rest.
+
+    Returns:
+        A scalar.
+    """
+    scans = functional.binary_cross_entropy_with_logits(output.logits, labels)
+    if cell_loss == 0:
+        return scans
+    height, width = output.evidence.shape[-2:]
+    share = functional.adaptive_avg_pool2d(masks.unsqueeze(1), (height, width))
+    share = share.squeeze(1)
+    fake, real = (share >= FAKE_CELL).float(), (share <= 0.01).float()
+    per_cell = functional.binary_cross_entropy_with_logits(output.evidence, fake, reduction="none")
+    cells = _mean(per_cell, fake) + _mean(per_cell, real)
+    return (1 - cell_loss) * scans + cell_loss * cells / 2
+
+
+def _mean(values: Tensor, weights: Tensor) -> Tensor:
+    return (values * weights).sum() / torch.clamp(weights.sum(), min=1.0)

@@ -1,0 +1,1 @@
+"""Scans, their sides and how a detector is fed with them."""

@@ -1,0 +1,103 @@
+"""Variations of training scans that must carry no information about the class.
+
+Contrast, exposure, resolution, sharpness, noise and file format differ between hospitals and
+between generators alike, so both classes are varied in the same way.
+"""
+
+import io
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from torch.nn import functional
+
+from training.config import AugmentationConfig
+
+LOCAL_EDIT_MIN_RESOLUTION = 0.5
+
+
+def vary_appearance(
+    grey: NDArray[np.float32],
+    rng: np.random.Generator,
+    config: AugmentationConfig,
+    *,
+    keep_detail: bool,
+) -> NDArray[np.float32]:
+    """Vary a scan's window, resolution, sharpness, noise and encoding.
+
+    The same generator state gives the same variation, so a fake and its authentic partner can be
+    varied alike.
+
+    Args:
+        grey: float32 in [0, 1], shape ``[H, W]``.
+        rng: Draws the strength of everything.
+        config: How often and how strongly.
+        keep_detail: Whether there is a small edit that a strong loss of resolution would wipe
+            out.
+
+    Returns:
+        float32 in [0, 1], shape ``[H, W]``.
+    """
+    chances = rng.random(5)
+    strength = rng.random(8)
+    noise_seed = int(rng.integers(2**32))
+    if chances[0] < config.window:
+        grey = _windowed(grey, strength)
+    if chances[1] < config.resample:
+        floor = LOCAL_EDIT_MIN_RESOLUTION if keep_detail else config.min_resolution
+        share = floor ** float(strength[3])
+        grey = resampled(grey, share, smooth=bool(strength[4] < 0.5))
+    if chances[2] < config.blur:
+        grey = _sharpness(grey, float(strength[5]))
+    if chances[3] < config.noise:
+        sigma = 0.02 * float(strength[6])
+        noise = np.random.default_rng(noise_seed).normal(0, sigma, grey.shape)
+        grey = np.clip(grey + noise, 0, 1).astype(np.float32)
+    if chances[4] < config.jpeg:
+        grey = jpeg_round_trip(grey, quality=50 + int(49 * strength[7]))
+    return grey
+
+
+def jpeg_round_trip(grey: NDArray[np.float32], *, quality: int) -> NDArray[np.float32]:
+    """Encode as 8-bit JPEG and decode again; ``quality`` in [1, 100]."""
+    buffer = io.BytesIO()
+    pixels = np.round(grey * 255).astype(np.uint8)
+    Image.fromarray(pixels).save(buffer, format="JPEG", quality=quality)
+    with Image.open(buffer) as image:
+        return np.asarray(image, dtype=np.float32) / np.float32(255)
+
+
+def resampled(
+    grey: NDArray[np.float32], share: float, *, smooth: bool = True
+) -> NDArray[np.float32]:
+    """Scale down to ``share`` of the resolution, in (0, 1], and up again."""
+    height, width = grey.shape
+    size = (max(8, round(height * share)), max(8, round(width * share)))
+    small = functional.interpolate(
+        torch.from_numpy(np.ascontiguousarray(grey))[None, None],
+        size=size,
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
+    )
+    mode = "bicubic" if smooth else "bilinear"
+    large = functional.interpolate(small, size=(height, width), mode=mode, align_corners=False)
+    return large[0, 0].clamp(0, 1).numpy()
+
+
+def _windowed(grey: NDArray[np.float32], strength: NDArray[np.float64]) -> NDArray[np.float32]:
+    low = -0.15 + 0.4 * float(strength[0])
+    high = 0.7 + 0.5 * float(strength[1])
+    gamma = 0.7 * 2 ** float(strength[2])
+    return (np.clip((grey - low) / (high - low), 0, 1) ** gamma).astype(np.float32)
+
+
+def _sharpness(grey: NDArray[np.float32], strength: float) -> NDArray[np.float32]:
+    """Blur for a strength below one half, sharpen above it."""
+    if strength < 0.5:
+        blurred: NDArray[np.float32] = ndimage.gaussian_filter(grey, 0.3 + 1.2 * strength)
+        return blurred
+    detail = grey - ndimage.gaussian_filter(grey, 1.0)
+    return np.clip(grey + (2 * strength - 1) * detail, 0, 1).astype(np.float32)

@@ -1,0 +1,211 @@
+"""How a detector is fed: a fake and an authentic partner side by side, varied alike."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from app.detection.card import PreprocessingSpec
+from app.detection.labels import Label
+from app.detection.preprocessing import normalise, to_square
+from training.config import AugmentationConfig, PhaseConfig
+from training.data.augment import vary_appearance
+from training.data.images import read_grey
+from training.data.manifest import Scan
+from training.errors import TooFewScansError
+from training.seeding import generator_for
+
+Example = dict[str, Tensor]
+"""``image`` ``[3, C, C]``, ``mask`` ``[C, C]`` (share of each pixel that is fake), ``label``."""
+
+
+class ScanPool:
+    """The scans that pairs are drawn from, kept in memory as 8-bit squares once read.
+
+    Args:
+        scans: Both classes of the training side.
+        image_size: Side of the squares, in pixels.
+
+    Raises:
+        TooFewScansError: One of the classes has no scan.
+    """
+
+    def __init__(self, scans: Sequence[Scan], image_size: int) -> None:
+        self._image_size = image_size
+        self._squares: dict[str, NDArray[np.uint8]] = {}
+        self.real = [s for s in scans if s.label is Label.REAL]
+        self.by_path = {str(s.path): s for s in self.real}
+        fakes: dict[str, list[Scan]] = defaultdict(list)
+        for scan in scans:
+            if scan.label is Label.FAKE:
+                fakes[scan.generator].append(scan)
+        self.local = [group for group in fakes.values() if group[0].mask]
+        self.whole = [group for group in fakes.values() if not group[0].mask]
+        if not self.real or not fakes:
+            raise TooFewScansError(
+                "The training side needs authentic scans and fakes; it has "
+                f"{len(self.real)} and {sum(map(len, fakes.values()))}."
+            )
+
+    def square(self, path: Path | str) -> NDArray[np.float32]:
+        """Return a scan or a mask fitted into the square, float32 in [0, 1]."""
+        key = str(path)
+        if key not in self._squares:
+            square = to_square(read_grey(path), self._image_size)
+            self._squares[key] = (square * 255).round().to(torch.uint8).numpy()
+        return self._squares[key].astype(np.float32) / np.float32(255)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """What pairs are made of.
+
+    Attributes:
+        seed: Whatever the draws depend on, such as (seed, epoch).
+        local_share: Share of the fakes that are local edits, in [0, 1].
+        augmentation: How scans are varied.
+    """
+
+    seed: tuple[int, ...]
+    local_share: float
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+
+class PairDataset(Dataset[Example]):
+    """Training examples in pairs: at 2k a fake, at 2k + 1 an authentic partner.
+
+    The partner of a local edit is the very scan that was edited, at the same crop and varied in
+    the same way, so that nothing but the edit tells the two apart. The partner of a synthetic
+    scan is an authentic one drawn at random.
+
+    Args:
+        pool: Scans to draw from.
+        preprocessing: Of the system.
+        phase: Gives crop size, batch size and steps an epoch.
+        sampling: What pairs are made of.
+    """
+
+    def __init__(
+        self,
+        pool: ScanPool,
+        preprocessing: PreprocessingSpec,
+        phase: PhaseConfig,
+        sampling: Sampling,
+    ) -> None:
+        self._pool = pool
+        self._preprocessing = preprocessing
+        self._phase = phase
+        self._sampling = sampling
+
+    def __len__(self) -> int:
+        return self._phase.steps_per_epoch * self._phase.batch_size
+
+    def __getitem__(self, index: int) -> Example:
+        pair, partner = divmod(index, 2)
+        # Both members of a pair draw the same numbers.
+        rng = generator_for(*self._sampling.seed, self._phase.crop_size, pair)
+        fake, real = self._draw_pair(rng)
+        grey = self._pool.square(real.path if partner else fake.path)
+        edit = self._pool.square(fake.mask) if fake.mask else np.ones_like(grey)
+        focus = _center_of(edit) if fake.mask else None
+        geometry = _draw_geometry(rng, self._phase.crop_size, grey.shape[0], focus, self._sampling)
+        grey, edit = geometry.apply(grey), geometry.apply(edit)
+        grey = vary_appearance(grey, rng, self._sampling.augmentation, keep_detail=bool(fake.mask))
+        mask = np.zeros_like(edit) if partner else edit
+        visible = mask.sum() >= min(64.0, 0.25 * max(edit.sum(), 1.0))
+        label = float(not partner and visible)
+        return {
+            "image": normalise(torch.from_numpy(np.ascontiguousarray(grey)), self._preprocessing),
+            "mask": torch.from_numpy(np.ascontiguousarray(mask)),
+            "label": torch.tensor(label),
+        }
+
+    def _draw_pair(self, rng: np.random.Generator) -> tuple[Scan, Scan]:
+        local = bool(self._pool.local) and (
+            not self._pool.whole or rng.random() < self._sampling.local_share
+        )
+        groups = self._pool.local if local else self._pool.whole
+        group = groups[rng.integers(len(groups))]
+        fake = group[rng.integers(len(group))]
+        if fake.origin:
+            return fake, self._pool.by_path[fake.origin]
+        return fake, self._pool.real[rng.integers(len(self._pool.real))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Geometry:
+    """A crop of a square, scaled to the crop size and turned."""
+
+    top: int
+    left: int
+    side: int
+    crop_size: int
+    quarter_turns: int
+    mirrored: bool
+
+    def apply(self, square: NDArray[np.float32]) -> NDArray[np.float32]:
+        part = square[self.top : self.top + self.side, self.left : self.left + self.side]
+        if self.side != self.crop_size:
+            part = (
+                functional.interpolate(
+                    torch.from_numpy(np.ascontiguousarray(part))[None, None],
+                    size=(self.crop_size, self.crop_size),
+                    mode="bilinear",
+                    antialias=True,
+                    align_corners=False,
+                )[0, 0]
+                .clamp(0, 1)
+                .numpy()
+            )
+        part = np.rot90(part, self.quarter_turns)
+        return part[:, ::-1] if self.mirrored else part
+
+
+def _draw_geometry(
+    rng: np.random.Generator,
+    crop_size: int,
+    image_size: int,
+    focus: tuple[int, int] | None,
+    sampling: Sampling,
+) -> _Geometry:
+    zoom = sampling.augmentation.zoom ** float(rng.uniform(-1, 1))
+    side = min(image_size, round(crop_size * zoom))
+    room = image_size - side
+    position = rng.random(2)
+    if focus is None:
+        top, left = (int(p * (room + 1)) for p in position)
+    else:
+        # The edit lies anywhere within the middle 80 % of the crop.
+        top, left = (
+            int(np.clip(center - side * (0.1 + 0.8 * p), 0, room))
+            for center, p in zip(focus, position, strict=True)
+        )
+    turns = int(rng.integers(4)) if sampling.augmentation.flip_vertical else 0
+    return _Geometry(top, left, side, crop_size, turns, bool(rng.random() < 0.5))
+
+
+def _center_of(mask: NDArray[np.float32]) -> tuple[int, int]:
+    rows, columns = np.nonzero(mask > 0.5)
+    return int(rows.mean()), int(columns.mean())
+
+
+class WholeScanDataset(Dataset[tuple[Tensor, int]]):
+    """Whole scans exactly as the server would feed them, with their position in the list."""
+
+    def __init__(self, scans: Sequence[Scan], preprocessing: PreprocessingSpec) -> None:
+        self._scans = scans
+        self._preprocessing = preprocessing
+
+    def __len__(self) -> int:
+        return len(self._scans)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        square = to_square(read_grey(self._scans[index].path), self._preprocessing.image_size)
+        return normalise(square, self._preprocessing), index

@@ -1,0 +1,1 @@
+"""Judging a detector: one prediction file, everything else computed from it."""

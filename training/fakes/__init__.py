@@ -1,0 +1,1 @@
+"""Generators of fakes, one file each, and their production."""

@@ -1,0 +1,119 @@
+"""What a generator of fakes is, and the lookup over all of them.
+
+A generator is one file in ``training/fakes/`` with a class that registers itself. To add one:
+
+1. subclass ``Generator`` and decorate it with ``@register("its_name")``;
+2. ``fit`` learns from authentic training scans and leaves a checkpoint in ``folder``; if a
+   finished one lies there it is loaded instead;
+3. ``make`` returns one fake that depends on its seed (and on the original) alone;
+4. name it in ``training/configs/datasets/<dataset>.toml``.
+"""
+
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import GeneratorError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fake:
+    """A fake scan.
+
+    Attributes:
+        grey: float32 in [0, 1], shape ``[H, W]``.
+        mask: Where the scan was edited, bool, shape ``[H, W]``; None where all of it is synthetic.
+        tamper: The kind of edit, such as ``injection``; empty for a whole synthetic image.
+        center: Column and row of the edit, in pixels; None for a whole synthetic image.
+    """
+
+    grey: NDArray[np.float32]
+    mask: NDArray[np.bool_] | None = None
+    tamper: str = ""
+    center: tuple[int, int] | None = None
+
+
+class Generator(ABC):
+    """Makes fakes from what it learned of authentic training scans."""
+
+    edits_originals: ClassVar[bool]
+    """Whether a fake is an edit of an authentic scan (else it is synthetic all over)."""
+
+    @abstractmethod
+    def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:
+        """Learn, or load what was learned before.
+
+        Args:
+            scans: Authentic scans of the training side, prepared PNG.
+            folder: For checkpoints; a stopped training resumes from it.
+            seed: Of initialisation and sampling.
+        """
+
+    @abstractmethod
+    def make(self, original: NDArray[np.float32] | None, *, seed: int) -> Fake | None:
+        """Make one fake.
+
+        Args:
+            original: The authentic scan to edit, float32 in [0, 1], shape ``[H, W]``; None for a
+                generator of whole images.
+            seed: The fake depends on it and on the original alone.
+
+        Returns:
+            The fake, or None if this original offers no place for an edit.
+        """
+
+
+_generators: dict[str, type[Generator]] = {}
+
+
+def register(name: str) -> Callable[[type[Generator]], type[Generator]]:
+    """Register a generator under the name that configs use.
+
+    Raises:
+        GeneratorError: The name is taken.
+    """
+
+    def decorate(generator: type[Generator]) -> type[Generator]:
+        if name in _generators:
+            raise GeneratorError(f"The generator {name!r} is registered twice.")
+        _generators[name] = generator
+        return generator
+
+    return decorate
+
+
+@cache
+def _discover() -> None:
+    import training.fakes as package
+
+    for module_info in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module_info.name}")
+
+
+def generators() -> Mapping[str, type[Generator]]:
+    """Return every registered generator by name, in alphabetical order."""
+    _discover()
+    return dict(sorted(_generators.items()))
+
+
+def create(name: str, arguments: Mapping[str, Any]) -> Generator:
+    """Create a generator.
+
+    Raises:
+        GeneratorError: There is none of that name, or it refuses the arguments.
+    """
+    known = generators()
+    if name not in known:
+        raise GeneratorError(f"There is no generator {name!r}. Known: {', '.join(known)}.")
+    try:
+        return known[name](**arguments)
+    except (TypeError, ValueError) as error:
+        raise GeneratorError(f"Generator {name!r}: {error}") from error

@@ -1,0 +1,67 @@
+"""Where the stages keep what they make, below one folder that git ignores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+DEFAULT_RUNS_DIR = Path("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetPaths:
+    """Files of one prepared data set."""
+
+    root: Path
+
+    @property
+    def scans_dir(self) -> Path:
+        """The decoded scans, as 8-bit grey PNG."""
+        return self.root / "scans"
+
+    @property
+    def scans_index(self) -> Path:
+        """The index of the manifest's scans, with their sides."""
+        return self.root / "scans.csv"
+
+    def generator_dir(self, generator: str) -> Path:
+        """Checkpoint, images, masks and index of one generator."""
+        return self.root / "fakes" / generator
+
+    def fakes_index(self, generator: str) -> Path:
+        """The index of one generator's fakes."""
+        return self.generator_dir(generator) / "fakes.csv"
+
+
+@dataclass(frozen=True, slots=True)
+class SystemPaths:
+    """Files of one trained system."""
+
+    root: Path
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The network with the best validation AUC, float32 safetensors."""
+        return self.root / "best.safetensors"
+
+    @property
+    def initialisation(self) -> Path:
+        """Where the first weights came from, in words."""
+        return self.root / "initialisation.txt"
+
+    def phase_dir(self, phase: int) -> Path:
+        """Lightning's checkpoints of one phase, from which a stopped run resumes."""
+        return self.root / f"phase{phase}"
+
+    @property
+    def evaluation_dir(self) -> Path:
+        """Metrics and predictions on the test side."""
+        return self.root / "evaluation"
+
+
+def dataset_paths(runs_dir: Path, dataset: str) -> DatasetPaths:
+    """Return the files of a data set."""
+    return DatasetPaths(runs_dir / "datasets" / dataset)
+
+
+def system_paths(runs_dir: Path, system: str) -> SystemPaths:
+    """Return the files of a system."""
+    return SystemPaths(runs_dir / "systems" / system)
