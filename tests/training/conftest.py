@@ -3,6 +3,8 @@
 Import nothing of ``training`` here: this file is read in both cases.
 """
 
+from collections.abc import Iterator
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +30,17 @@ collect_ignore_glob = ["*"] if REASON_TO_LEAVE_OUT else []
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if REASON_TO_LEAVE_OUT:
         terminalreporter.write_line(f"tests/training was left out: {REASON_TO_LEAVE_OUT}")
+
+
+@pytest.fixture(scope="module")
+def few_bootstrap_rounds() -> Iterator[None]:
+    """Draw intervals from fewer rounds than usual, where the intervals are not what is tested."""
+    from training.evaluation import report
+    from training.evaluation.metrics import estimate
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "estimate", partial(estimate, rounds=40))
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

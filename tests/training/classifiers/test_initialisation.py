@@ -1,0 +1,94 @@
+import json
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from efficientnet_pytorch import EfficientNet
+
+from app.detection.architectures import Detector, build
+from app.detection.card import ArchitectureSpec
+from training.classifiers.initialisation import B4_FILE, InitialisationError, initialise
+
+
+def plain() -> Detector:
+    return build(ArchitectureSpec(name="plain_cnn", arguments={"widths": [4]}))
+
+
+def b4() -> Detector:
+    return build(ArchitectureSpec(name="efficientnet_b4", arguments={"image_size": 64}))
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The model hub's folder of checkpoints, empty; nothing can be downloaded."""
+
+    def unreachable(url: str, *args: object, **kwargs: object) -> None:
+        raise URLError(f"{url} is out of reach")
+
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def published_b4(hub: Path) -> EfficientNet:
+    """A file as the hub has it, with random weights."""
+    torch.manual_seed(1)
+    network = EfficientNet.from_name("efficientnet-b4")
+    torch.save(network.state_dict(), hub / B4_FILE)
+    return network
+
+
+def test_random_leaves_the_network_as_it_is() -> None:
+    network = plain()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+
+    assert initialise(network, "random") == "random"
+
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+
+
+def test_an_unknown_kind_is_refused_and_the_known_ones_named() -> None:
+    with pytest.raises(InitialisationError, match=r"'xavier'\. Known: random, imagenet"):
+        initialise(plain(), "xavier")
+
+
+def test_imagenet_is_for_efficientnet_only() -> None:
+    with pytest.raises(InitialisationError, match="EfficientNet-B4 only"):
+        initialise(plain(), "imagenet")
+
+
+def test_weights_out_of_reach_are_said_to_be_so_with_what_to_do(hub: Path) -> None:
+    with pytest.raises(InitialisationError, match=rf"Put {B4_FILE} into .* or set initialisation"):
+        initialise(b4(), "imagenet")
+
+
+def test_the_trunk_takes_over_what_lies_in_the_hub_and_the_head_stays(
+    published_b4: EfficientNet,
+) -> None:
+    network = b4()
+    assert hasattr(network, "trunk")
+    before = {k: v.clone() for k, v in network.state_dict().items() if "trunk" not in k}
+
+    said = initialise(network, "imagenet")
+
+    after = network.state_dict()
+    assert said == "ImageNet (efficientnet-pytorch)"
+    assert all(torch.equal(after[k], v) for k, v in before.items())
+    published = published_b4.state_dict()
+    assert all(
+        torch.equal(v, published[k.removeprefix("trunk.")])
+        for k, v in after.items()
+        if k.startswith("trunk.")
+    )
+
+
+@pytest.mark.usefixtures("published_b4")
+def test_weights_of_another_origin_are_called_what_they_are(hub: Path) -> None:
+    note = {"what": "distilled on photographs", "source": "our own"}
+    (hub / f"{B4_FILE}.source.json").write_text(json.dumps(note), encoding="utf-8")
+
+    assert initialise(b4(), "imagenet") == "distilled on photographs (our own)"

@@ -1,0 +1,277 @@
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from app.detection.architectures import build
+from app.detection.card import ArchitectureSpec
+from app.detection.labels import Label
+from tests.training.lab import a_phase, a_scan, system_config, write_dataset
+from training.classifiers.initialisation import InitialisationError
+from training.classifiers.module import DetectorModule
+from training.classifiers.train import FINISHED_FILE, Hardware, train, validation_subset
+from training.config import SystemConfig
+from training.data.dataset import PairDataset
+from training.data.manifest import Scan
+from training.errors import TooFewScansError
+from training.runs import SystemPaths
+
+
+class StoppedError(Exception):
+    """Somebody pulled the plug."""
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Scan]:
+    return write_dataset(tmp_path_factory.mktemp("scans"))
+
+
+def slow_learner(**changes: Any) -> SystemConfig:
+    """Improve with every epoch, so that each has a better checkpoint than the one before."""
+    phases = [a_phase(epochs=4, steps_per_epoch=6, learning_rate=2e-3, patience=4)]
+    return system_config(**{"phases": phases} | changes)
+
+
+def history(paths: SystemPaths, phase: int = 0) -> list[dict[str, float]]:
+    text = (paths.phase_dir(phase) / "history.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def stopped_run(
+    config: SystemConfig,
+    scans: list[Scan],
+    paths: SystemPaths,
+    monkeypatch: pytest.MonkeyPatch,
+    at: tuple[int, int],
+) -> None:
+    """Train until it breaks off in the middle of an epoch: at (epoch, batch), from 0."""
+    step = DetectorModule.training_step
+
+    def stopping(self: DetectorModule, batch: dict[str, torch.Tensor], batch_idx: int) -> object:
+        if (self.trainer.current_epoch, batch_idx) == at:
+            raise StoppedError
+        return step(self, batch, batch_idx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectorModule, "training_step", stopping)
+        with pytest.raises(StoppedError):
+            train(config, scans, paths, Hardware())
+
+
+def test_the_loss_falls_and_fakes_are_told_apart(scans: list[Scan], tmp_path: Path) -> None:
+    paths = SystemPaths(tmp_path)
+    config = system_config(phases=[a_phase(epochs=8, steps_per_epoch=12, patience=8)])
+
+    best = train(config, scans, paths, Hardware())
+
+    losses = [line["loss_epoch"] for line in history(paths) if "loss_epoch" in line]
+    assert losses[-1] < 0.8 * losses[0]
+    assert max(line["validation_auc"] for line in history(paths)) > 0.9
+    assert best == paths.best_checkpoint
+    assert paths.initialisation.read_text(encoding="utf-8") == "random\n"
+
+
+def test_the_best_checkpoint_is_a_network_of_its_config_in_single_precision(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    best = train(slow_learner(), scans, SystemPaths(tmp_path), Hardware())
+
+    tensors = safetensors.torch.load_file(best)
+    build(slow_learner().architecture).load_state_dict(tensors, strict=True)
+    assert {t.dtype for t in tensors.values()} == {torch.float32, torch.int64}
+
+
+def test_the_best_checkpoint_is_that_of_the_epoch_with_the_best_auc(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    paths = SystemPaths(tmp_path)
+    best = train(slow_learner(), scans, paths, Hardware())
+
+    aucs = [line["validation_auc"] for line in history(paths)]
+    batches = safetensors.torch.load_file(best)["trunk.1.num_batches_tracked"]
+    assert int(batches) == 6 * (aucs.index(max(aucs)) + 1)
+
+
+@pytest.mark.parametrize("at", [(0, 3), (1, 0), (2, 4), (3, 5)])
+def test_a_stopped_run_ends_with_the_checkpoint_of_one_that_was_never_stopped(
+    scans: list[Scan],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    at: tuple[int, int],
+) -> None:
+    config = slow_learner()
+    never = train(config, scans, SystemPaths(tmp_path / "never"), Hardware())
+    stopped = SystemPaths(tmp_path / "stopped")
+    stopped_run(config, scans, stopped, monkeypatch, at)
+    assert not stopped.best_checkpoint.exists()
+
+    resumed = train(config, scans, stopped, Hardware())
+
+    expected, found = safetensors.torch.load_file(never), safetensors.torch.load_file(resumed)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(found[name], tensor)
+
+
+def test_the_same_seed_gives_the_same_network_and_another_another(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    one, same, other = (
+        safetensors.torch.load_file(
+            train(slow_learner(seed=seed), scans, SystemPaths(tmp_path / name), Hardware())
+        )["head.weight"]
+        for name, seed in (("one", 1), ("same", 1), ("other", 2))
+    )
+
+    torch.testing.assert_close(one, same)
+    assert not torch.allclose(one, other)
+
+
+def test_each_epoch_draws_other_pairs(
+    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seeds = []
+
+    class Watched(PairDataset):
+        def __init__(self, *parts: Any) -> None:
+            super().__init__(*parts)
+            seeds.append(self._sampling.seed)
+
+    monkeypatch.setattr("training.classifiers.train.PairDataset", Watched)
+
+    train(slow_learner(), scans, SystemPaths(tmp_path), Hardware())
+
+    assert seeds == [(3, epoch, 0) for epoch in range(4)]  # seed, epoch, process
+
+
+def test_a_finished_run_is_not_repeated(scans: list[Scan], tmp_path: Path) -> None:
+    paths = SystemPaths(tmp_path)
+    first = train(slow_learner(), scans, paths, Hardware()).read_bytes()
+    lines = history(paths)
+
+    assert train(slow_learner(), scans, paths, Hardware()).read_bytes() == first
+    assert history(paths) == lines
+
+
+def test_a_later_phase_goes_on_from_the_best_of_the_one_before(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    still = a_phase(epochs=1, steps_per_epoch=1, learning_rate=1e-12, crop_size=64)
+    first = slow_learner().phases[0]
+    alone = train(slow_learner(), scans, SystemPaths(tmp_path / "alone"), Hardware())
+
+    both = train(
+        slow_learner(phases=[first, still]), scans, SystemPaths(tmp_path / "both"), Hardware()
+    )
+
+    expected, found = (safetensors.torch.load_file(path) for path in (alone, both))
+    torch.testing.assert_close(found["head.weight"], expected["head.weight"], atol=1e-5, rtol=0)
+
+
+def test_a_run_stopped_in_its_second_phase_does_not_repeat_the_first(
+    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = SystemPaths(tmp_path)
+    first = a_phase(epochs=1, steps_per_epoch=2)
+    second = a_phase(epochs=3, steps_per_epoch=2, crop_size=64)
+    config = slow_learner(phases=[first, second])
+    stopped_run(config, scans, paths, monkeypatch, at=(2, 1))
+    lines = history(paths)
+
+    train(config, scans, paths, Hardware())
+
+    assert history(paths) == lines
+    assert (paths.phase_dir(1) / FINISHED_FILE).exists()
+
+
+def test_a_phase_ends_when_nothing_gets_better(scans: list[Scan], tmp_path: Path) -> None:
+    paths = SystemPaths(tmp_path)
+    still = a_phase(epochs=9, steps_per_epoch=1, learning_rate=1e-12, patience=2)
+    frozen = ArchitectureSpec(name="plain_cnn", arguments={"widths": [2]})
+
+    train(slow_learner(phases=[still], architecture=frozen), scans, paths, Hardware())
+
+    assert len(history(paths)) < 9
+
+
+def test_mixed_precision_trains_as_well(scans: list[Scan], tmp_path: Path) -> None:
+    config = slow_learner(precision="bf16-mixed", phases=[a_phase(epochs=1, steps_per_epoch=2)])
+
+    best = train(config, scans, SystemPaths(tmp_path), Hardware())
+
+    tensors = safetensors.torch.load_file(best)
+    assert all(t.isfinite().all() for t in tensors.values() if t.is_floating_point())
+
+
+def test_a_stopped_run_goes_on_after_its_last_whole_epoch_though_another_was_better(
+    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = SystemPaths(tmp_path)
+    still = a_phase(epochs=5, steps_per_epoch=2, learning_rate=1e-12, patience=9)
+    config = slow_learner(phases=[still])
+    monkeypatch.setattr(
+        "training.classifiers.module.mean_auc_over_generators", lambda **_: 0.5
+    )  # so the first epoch stays the best
+    stopped_run(config, scans, paths, monkeypatch, at=(3, 1))
+
+    train(config, scans, paths, Hardware())
+
+    assert [line["epoch"] for line in history(paths)] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("missing", Label)
+def test_a_training_side_without_a_class_is_refused(
+    scans: list[Scan], tmp_path: Path, missing: Label
+) -> None:
+    rest = [s for s in scans if s.side != "train" or s.label is not missing]
+
+    with pytest.raises(TooFewScansError):
+        train(slow_learner(), rest, SystemPaths(tmp_path), Hardware())
+
+
+def test_an_initialisation_that_does_not_suit_the_network_is_refused(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    with pytest.raises(InitialisationError):
+        train(slow_learner(initialisation="imagenet"), scans, SystemPaths(tmp_path), Hardware())
+
+
+# --- what each epoch is judged on -----------------------------------------------------------
+
+
+def many_scans() -> list[Scan]:
+    rows: list[Scan] = []
+    for generator, count in (("", 60), ("rare", 4), ("usual", 40), ("frequent", 400)):
+        label = Label.FAKE if generator else Label.REAL
+        for side in ("train", "validation", "test"):
+            rows += [
+                a_scan(f"{generator}{side}{i}.png", label=label, generator=generator, side=side)
+                for i in range(count)
+            ]
+    return rows
+
+
+def test_each_generator_has_its_share_of_the_validation_scans_and_reals_have_two() -> None:
+    chosen = validation_subset(many_scans(), system_config(validation_scans=100))
+
+    assert {s.side for s in chosen} == {"validation"}
+    assert Counter(s.generator for s in chosen) == {
+        "": 40,
+        "rare": 4,
+        "usual": 20,
+        "frequent": 20,
+    }
+    assert len({s.path for s in chosen}) == len(chosen)
+
+
+def test_the_validation_scans_are_the_same_every_time() -> None:
+    config = system_config(validation_scans=100)
+
+    assert validation_subset(many_scans(), config) == validation_subset(many_scans(), config)
+    assert validation_subset(many_scans(), config) != validation_subset(
+        many_scans(), system_config(validation_scans=100, seed=9)
+    )

@@ -1,0 +1,203 @@
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from app.detection.labels import Label
+from tests.training.lab import a_scan, dataset_config, make_manifest
+from training.config import DatasetConfig, FakesConfig
+from training.data.images import read_grey, write_grey
+from training.data.manifest import Scan, read_index, write_index
+from training.data.prepare import prepare
+from training.data.splits import check_no_leak
+from training.errors import LeakError, StageMissingError, TooFewScansError
+from training.fakes import base
+from training.fakes.base import Fake, Generator
+from training.fakes.produce import produce, read_dataset
+from training.runs import DatasetPaths
+
+
+class Negative(Generator):
+    """Turns black into white, and remembers what it was shown."""
+
+    edits_originals = True
+    seen: ClassVar[list[Path]] = []
+
+    def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:
+        Negative.seen = list(scans)
+
+    def make(self, original: object, *, seed: int) -> Fake | None:
+        grey = 1 - np.asarray(original, dtype=np.float32)
+        mask = np.zeros(grey.shape, dtype=bool)
+        mask[10:20, 30:50] = True
+        return Fake(grey=grey, mask=mask, tamper="negative", center=(40, 15)) if seed % 5 else None
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> DatasetPaths:
+    return DatasetPaths(tmp_path / "dataset")
+
+
+@pytest.fixture
+def negatives(monkeypatch: pytest.MonkeyPatch) -> DatasetConfig:
+    """A data set with a generator that costs nothing."""
+    monkeypatch.setattr(base, "_generators", {**base.generators(), "negative": Negative})
+    return dataset_config(fakes=[FakesConfig(generator="negative", per_real=3)])
+
+
+def prepared(
+    folder: Path, paths: DatasetPaths, config: DatasetConfig, count: int = 8
+) -> list[Scan]:
+    return prepare(make_manifest(folder, count), config, paths)
+
+
+def test_both_shipped_kinds_of_fakes_are_made_for_every_side(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    config = dataset_config()
+    reals = prepared(tmp_path, paths, config)
+
+    scans = produce(config, paths)
+
+    assert read_dataset(config, paths) == scans
+    check_no_leak(scans)
+    for generator in ("dcgan", "inpainting_gan"):
+        fakes = [s for s in scans if s.generator == generator]
+        assert all(s.label is Label.FAKE for s in fakes)
+        assert sorted(s.side for s in fakes) == sorted(s.side for s in reals)
+
+
+def test_a_local_edit_stands_with_its_origin_and_bears_its_patient(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    reals = {str(s.path): s for s in prepared(tmp_path, paths, negatives)}
+
+    fakes = [s for s in produce(negatives, paths) if s.label is Label.FAKE]
+
+    assert fakes
+    for fake in fakes:
+        real = reals[fake.origin]
+        assert (fake.side, fake.person) == (real.side, real.person)
+        assert (fake.tamper, fake.x, fake.y) == ("negative", "40", "15")
+        assert read_grey(fake.path) == pytest.approx(1 - read_grey(real.path), abs=1e-6)
+        mask = read_grey(fake.mask)
+        assert set(np.unique(mask)) == {0, 1}
+        assert mask.sum() == 200
+
+
+def test_generators_see_authentic_training_scans_only(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    reals = prepared(tmp_path, paths, negatives)
+
+    produce(negatives, paths)
+
+    assert sorted(Negative.seen) == sorted(s.path for s in reals if s.side == "train")
+
+
+def test_a_fake_of_a_third_party_is_neither_learned_from_nor_edited(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    reals = prepared(tmp_path, paths, negatives)
+    foreign = tmp_path / "foreign.png"
+    write_grey(foreign, np.zeros((96, 96), dtype=np.float32))
+    fake = a_scan(foreign, label=Label.FAKE, source="other", generator="other", side="train")
+    write_index(paths.scans_index, [*reals, fake])
+
+    scans = produce(negatives, paths)
+
+    assert foreign not in Negative.seen
+    assert str(foreign) not in {s.origin for s in scans}
+
+
+def test_scans_without_a_place_for_an_edit_are_left_out(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+
+    fakes = [s for s in produce(negatives, paths) if s.label is Label.FAKE]
+
+    assert 0 < len(fakes) < 8 * 3
+    assert all(int(s.seed) % 5 for s in fakes)
+
+
+def test_fakes_of_one_original_differ_in_their_seeds(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+
+    fakes = [s for s in produce(negatives, paths) if s.label is Label.FAKE]
+
+    assert len({s.seed for s in fakes}) == len(fakes) == len({s.path for s in fakes})
+
+
+def test_a_stopped_stage_keeps_what_it_made_and_makes_the_rest(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+    scans = produce(negatives, paths)
+    kept, lost = [s.path for s in scans if s.label is Label.FAKE][:2]
+    before = read_grey(lost)
+    os.utime(kept, (1, 1))
+    lost.unlink()
+    paths.fakes_index("negative").unlink()
+
+    again = produce(negatives, paths)
+
+    assert again == scans
+    assert kept.stat().st_mtime == 1
+    assert np.array_equal(read_grey(lost), before)
+
+
+def test_the_data_set_has_to_be_prepared_first(paths: DatasetPaths) -> None:
+    with pytest.raises(StageMissingError, match="python -m training prepare --dataset drawn_lungs"):
+        produce(dataset_config(), paths)
+    with pytest.raises(StageMissingError, match="python -m training prepare --dataset drawn_lungs"):
+        read_dataset(dataset_config(), paths)
+
+
+def test_the_fakes_have_to_be_made_before_they_are_read(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    prepared(tmp_path, paths, dataset_config())
+
+    with pytest.raises(StageMissingError, match="python -m training fakes --dataset drawn_lungs"):
+        read_dataset(dataset_config(), paths)
+
+
+def test_without_an_authentic_training_scan_nothing_is_made(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    write_grey(tmp_path / "a.png", np.zeros((96, 96), dtype=np.float32))
+    write_index(paths.scans_index, [a_scan(tmp_path / "a.png", side="test")])
+
+    with pytest.raises(TooFewScansError, match="no authentic scan on the training side"):
+        produce(dataset_config(), paths)
+
+
+def test_a_leak_is_noticed_when_the_data_set_is_read(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+    scans = produce(negatives, paths)
+    index = paths.fakes_index("negative")
+    fakes = [s for s in scans if s.generator]
+    text = index.read_text(encoding="utf-8")
+    index.write_text(text.replace(f",{fakes[0].side},", ",elsewhere,"), encoding="utf-8")
+
+    with pytest.raises(LeakError, match="elsewhere"):
+        read_dataset(negatives, paths)
+
+
+def test_an_index_lists_what_lies_on_the_disk(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+    produce(negatives, paths)
+
+    listed = {s.path for s in read_index(paths.fakes_index("negative"))}
+
+    assert listed == set((paths.generator_dir("negative") / "images").iterdir())

@@ -1,0 +1,196 @@
+from pathlib import Path
+
+import pytest
+
+from app.detection.architectures import architectures, build
+from app.detection.spec import modalities
+from training.classifiers.initialisation import INITIALISERS
+from training.config import (
+    CONFIGS_DIR,
+    DATASETS_DIR,
+    SideShares,
+    load_dataset_config,
+    load_system_config,
+)
+from training.errors import ConfigError
+from training.evaluation.metrics import METRICS
+from training.fakes.base import create
+
+SYSTEMS = sorted(path.stem for path in CONFIGS_DIR.glob("*.toml"))
+DATASETS = sorted(path.stem for path in DATASETS_DIR.glob("*.toml"))
+
+DATASET = """
+name = "drawn"
+modality = "lung_ct"
+seed = 1
+[sides]
+train = 0.6
+validation = 0.2
+test = 0.2
+"""
+SYSTEM = """
+name = "lung_ct_tiny"
+dataset = "drawn"
+seed = 1
+image_size = 64
+intended_use = "For tests only."
+precision = "32-true"
+[architecture]
+name = "plain_cnn"
+arguments = { widths = [4] }
+[augmentation]
+zoom = 1.1
+[[phases]]
+epochs = 1
+steps_per_epoch = 1
+crop_size = 32
+batch_size = 4
+learning_rate = 1e-3
+"""
+
+
+def written(folder: Path, text: str) -> str:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_there_is_a_system_and_a_data_set_for_every_modality() -> None:
+    assert {load_dataset_config(name).modality for name in DATASETS} == set(modalities())
+    assert {
+        load_dataset_config(load_system_config(name).dataset).modality for name in SYSTEMS
+    } == set(modalities())
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_shipped_data_set_loads_and_its_generators_accept_their_arguments(name: str) -> None:
+    config = load_dataset_config(name)
+
+    assert config.name == name
+    assert config.modality in modalities()
+    for fakes in config.fakes:
+        create(fakes.generator, fakes.arguments)
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_a_shipped_data_set_names_each_generator_once(name: str) -> None:
+    generators = [fakes.generator for fakes in load_dataset_config(name).fakes]
+
+    # A generator's folder bears its name, so a second entry would write into the first one's.
+    assert len(generators) == len(set(generators))
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_a_shipped_system_loads_and_what_it_names_exists(name: str) -> None:
+    config = load_system_config(name)
+
+    assert config.name == name
+    assert load_dataset_config(config.dataset).name == config.dataset
+    assert config.architecture.name in architectures()
+    assert config.initialisation in INITIALISERS
+    assert set(config.minimums) <= set(METRICS)
+    assert config.intended_use
+    build(config.architecture)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_the_numbers_of_a_shipped_system_fit_each_other(name: str) -> None:
+    config = load_system_config(name)
+
+    assert config.architecture.arguments.get("image_size", config.image_size) == config.image_size
+    assert 0 <= config.cell_loss <= 1
+    assert 0 <= config.local_share <= 1
+    assert 0 <= config.max_error_outside_band < 0.5
+    for phase in config.phases:
+        assert phase.batch_size % 2 == 0, "fakes come with an authentic partner"
+        assert phase.crop_size % 32 == 0
+        assert phase.crop_size <= config.image_size
+        assert phase.epochs >= 1
+        assert phase.steps_per_epoch >= 1
+
+
+def test_two_phases_of_a_shipped_system_do_not_draw_the_same_crops() -> None:
+    # The crops depend on seed, epoch and crop size, so equal sizes would repeat them.
+    for name in SYSTEMS:
+        sizes = [phase.crop_size for phase in load_system_config(name).phases]
+        assert len(sizes) == len(set(sizes))
+
+
+def test_a_config_is_found_by_its_path(tmp_path: Path) -> None:
+    assert load_dataset_config(written(tmp_path, DATASET)).name == "drawn"
+    assert load_system_config(written(tmp_path, SYSTEM)).augmentation.zoom == 1.1
+
+
+def test_a_config_that_does_not_exist_names_those_that_do() -> None:
+    with pytest.raises(ConfigError, match=r"no_such_system: .*knee_xray_efficientnet_b4"):
+        load_system_config("no_such_system")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("image_size = 64", "image_sise = 64", "image_sise"),
+        ("zoom = 1.1", "zom = 1.1", "zom"),
+        ("epochs = 1", "epoch = 1", "epoch"),
+        ('name = "plain_cnn"', 'named = "plain_cnn"', "named"),
+    ],
+)
+def test_an_unknown_key_is_refused_by_its_name(
+    tmp_path: Path, before: str, after: str, named: str
+) -> None:
+    with pytest.raises(ConfigError, match=f'"{named}"'):
+        load_system_config(written(tmp_path, SYSTEM.replace(before, after)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "named"),
+    [
+        ("seed = 1", 'seed = "one"', "seed"),
+        ("seed = 1", "seed = 1.5", "seed"),
+        ("zoom = 1.1", 'zoom = "a lot"', "augmentation.zoom"),
+        ("arguments = { widths = [4] }", "arguments = 4", "architecture.arguments"),
+        ('precision = "32-true"', 'precision = "8-bit"', "precision"),
+        ('name = "lung_ct_tiny"', "", "name"),
+    ],
+)
+def test_a_wrong_type_or_a_missing_key_is_refused_by_its_name(
+    tmp_path: Path, before: str, after: str, named: str
+) -> None:
+    with pytest.raises(ConfigError, match=f'config.toml: .*"{named}'):
+        load_system_config(written(tmp_path, SYSTEM.replace(before, after)))
+
+
+def test_a_table_in_place_of_a_list_is_refused_with_the_path(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config\.toml: "):
+        load_system_config(written(tmp_path, SYSTEM.replace("[[phases]]", "[phases]")))
+
+
+def test_what_is_not_toml_is_refused_with_the_path(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"config\.toml: "):
+        load_dataset_config(written(tmp_path, "name = lungs"))
+
+
+def test_bytes_that_are_not_utf8_are_refused_with_the_path(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b'name = "\xff"')
+
+    with pytest.raises(ConfigError, match=r"config\.toml: "):
+        load_dataset_config(str(path))
+
+
+@pytest.mark.parametrize("test", ["0.1", "0.3"])
+def test_shares_that_do_not_add_up_are_refused(tmp_path: Path, test: str) -> None:
+    with pytest.raises(ConfigError, match="add up to 1"):
+        load_dataset_config(written(tmp_path, DATASET.replace("test = 0.2", f"test = {test}")))
+
+
+def test_a_share_below_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match="add up to 1"):
+        SideShares(train=1.2, validation=-0.2, test=0.0)
+
+
+def test_the_shares_of_a_single_source_are_checked_as_well(tmp_path: Path) -> None:
+    own = "[own_sides.elsewhere]\ntrain = 0.5\nvalidation = 0.5\ntest = 0.5\n"
+
+    with pytest.raises(ConfigError, match="add up to 1"):
+        load_dataset_config(written(tmp_path, DATASET + own))

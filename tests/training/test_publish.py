@@ -1,0 +1,265 @@
+import csv
+import json
+import tomllib
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+
+from app.detection.architectures import build
+from app.detection.card import Card, read_card
+from app.detection.labels import Label
+from app.detection.weights import active_checkpoint, load_detector
+from tests.training.lab import a_scan, dataset_config, system_config, write_dataset
+from training.classifiers.calibration import calibrate
+from training.config import FakesConfig
+from training.data.manifest import Scan
+from training.errors import (
+    ConfigError,
+    PublicationRefusedError,
+    StageMissingError,
+    TooFewScansError,
+    TrainingError,
+)
+from training.evaluation.predict import predict
+from training.evaluation.report import Report
+from training.publish import Candidate, activate, data_sources, publish
+from training.runs import SystemPaths
+
+pytestmark = pytest.mark.usefixtures("few_bootstrap_rounds")
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Scan]:
+    return write_dataset(tmp_path_factory.mktemp("scans"), train=2, validation=20, test=6)
+
+
+def a_candidate(
+    folder: Path, scans: list[Scan], *, scale: float = 1.0, **changes: Any
+) -> Candidate:
+    """Return a candidate with seeded random weights, ``scale`` times as large as usual."""
+    config = system_config(limits=["It has seen no scan of a person."], **changes)
+    paths = SystemPaths(folder / "run")
+    torch.manual_seed(0)
+    tensors = {
+        k: v * scale if v.is_floating_point() else v
+        for k, v in build(config.architecture).state_dict().items()
+    }
+    paths.root.mkdir(parents=True)
+    safetensors.torch.save_file(tensors, paths.best_checkpoint)
+    paths.initialisation.write_text("random\n", encoding="utf-8")
+    generators = [FakesConfig(generator="square"), FakesConfig(generator="blocks")]
+    return Candidate(
+        config=config, dataset=dataset_config(fakes=generators), scans=scans, paths=paths
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    candidate: Candidate
+    weights_dir: Path
+    card: Card
+    measured: Report
+
+
+@pytest.fixture(scope="module")
+def published(
+    tmp_path_factory: pytest.TempPathFactory, scans: list[Scan], few_bootstrap_rounds: None
+) -> Published:
+    """Tiny weights that went the way of real ones."""
+    folder = tmp_path_factory.mktemp("published")
+    candidate = a_candidate(folder, scans)
+    card, measured = publish(candidate, folder / "weights")
+    return Published(
+        candidate=candidate, weights_dir=folder / "weights", card=card, measured=measured
+    )
+
+
+def test_the_card_is_read_by_the_server_as_it_was_made(published: Published) -> None:
+    card = read_card(published.weights_dir / "lung_ct" / "tiny.json")
+
+    assert card == published.card
+    assert card.name == "tiny"  # without the modality, which is the folder's name
+    assert card.modality == "lung_ct"
+    assert card.limits == ("It has seen no scan of a person.",)
+
+
+def test_the_checkpoint_is_in_half_precision_and_bears_its_hash(published: Published) -> None:
+    data = (published.weights_dir / "lung_ct" / "tiny.safetensors").read_bytes()
+
+    dtypes = {t.dtype for t in safetensors.torch.load(data).values()}
+    assert dtypes == {torch.float16, torch.int64}
+    assert sha256(data).hexdigest() == published.card.sha256
+    assert len(data) < published.candidate.paths.best_checkpoint.stat().st_size
+
+
+def test_what_was_published_serves(published: Published) -> None:
+    assert tomllib.loads((published.weights_dir / "active.toml").read_text("utf-8")) == {
+        "lung_ct": "tiny"
+    }
+
+    detector = load_detector(active_checkpoint(published.weights_dir, "lung_ct"))
+
+    assert detector.card.preprocessing == published.candidate.config.preprocessing
+
+
+def test_nothing_but_checkpoint_card_and_choice_is_written(published: Published) -> None:
+    files = {
+        p.relative_to(published.weights_dir).as_posix() for p in published.weights_dir.rglob("*")
+    }
+
+    assert files == {
+        "active.toml",
+        "lung_ct",
+        "lung_ct/tiny.json",
+        "lung_ct/tiny.safetensors",
+    }
+
+
+def test_what_was_measured_is_what_the_published_weights_say(published: Published) -> None:
+    test = [s for s in published.candidate.scans if s.side == "test"]
+    detector = load_detector(active_checkpoint(published.weights_dir, "lung_ct"))
+
+    rows = predict(detector, test, published.candidate.scans[0].path.parent / "index")
+
+    with (published.candidate.paths.evaluation_dir / "predictions.csv").open(
+        encoding="utf-8", newline=""
+    ) as file:
+        written = list(csv.DictReader(file))
+    assert [row["path"] for row in written] == [row.path for row in rows]
+    for row, said in zip(rows, written, strict=True):
+        assert row.probability == pytest.approx(float(said["probability"]), abs=1e-5)
+        assert row.verdict == said["verdict"]
+
+
+def test_the_operating_point_is_chosen_on_the_validation_side_alone(published: Published) -> None:
+    validation = [s for s in published.candidate.scans if s.side == "validation"]
+    detector = load_detector(active_checkpoint(published.weights_dir, "lung_ct"))
+    rows = predict(detector, validation, Path("index"))
+
+    point = calibrate(
+        np.array([row.logit for row in rows]),
+        np.array([int(s.label) for s in validation]),
+        max_error=0.01,
+    )
+
+    found = published.card.operating_point
+    assert found.temperature == pytest.approx(point.temperature, rel=1e-2)
+    assert found.bias == pytest.approx(point.bias, abs=1e-3)
+    assert found.inconclusive_band == pytest.approx(point.inconclusive_band, abs=1e-2)
+
+
+def test_the_card_has_the_figures_of_the_report(published: Published) -> None:
+    measured, card = published.measured, published.card
+
+    assert set(card.metrics_by_generator) == {"square", "blocks"}
+    assert card.metrics_by_generator == dict(measured.auc_by_generator)
+    assert card.metrics["auc"] == measured.metrics["auc"]
+    assert card.metrics["false_alarm_rate_drawn"] == measured.false_alarms_by_source["drawn"]
+    assert card.metrics["pointing_game_square"] == measured.pointing_game["square"]
+    report = json.loads(
+        (published.candidate.paths.evaluation_dir / "metrics.json").read_text("utf-8")
+    )
+    assert report["detector"]["sha256"] == card.sha256
+    assert report["metrics"]["auc"]["value"] == card.metrics["auc"].value
+
+
+def test_the_card_says_how_to_train_it_again(published: Published) -> None:
+    assert published.card.training == {
+        "system": "lung_ct_tiny",
+        "dataset": "drawn_lungs",
+        "seed": 3,
+        "initialisation": "random",
+        "torch": torch.__version__,
+    }
+
+
+def test_a_card_says_which_data_were_used_for_what() -> None:
+    scans = [
+        a_scan("a.png", patient="p1", side="test", licence="CC BY 4.0"),
+        a_scan("b.png", patient="p1", side="test", licence="CC BY 4.0"),
+        a_scan("c.png", patient="p2", side="train", licence="CC0"),
+        a_scan("d.png", patient="p2", side="train", label=Label.FAKE, generator="g", seed="1"),
+        a_scan("e.png", patient="x", side="test", label=Label.FAKE, generator="h", source="h"),
+    ]
+
+    drawn, made_here, foreign = sorted(
+        data_sources(scans), key=lambda s: (s.name != "drawn", s.name)
+    )
+
+    assert (drawn.use, drawn.scans, drawn.patients) == ("train, test", 3, 2)
+    assert drawn.licence == "CC BY 4.0; CC0"
+    assert (made_here.name, made_here.use) == ("g (made here)", "train")
+    assert (foreign.name, foreign.use) == ("h", "test")
+
+
+# --- refusals -------------------------------------------------------------------------------
+
+
+def test_what_does_not_reach_its_minimum_is_not_published(
+    tmp_path: Path, scans: list[Scan]
+) -> None:
+    candidate = a_candidate(tmp_path, scans, minimums={"coverage": 0.0, "auc": 1.01})
+
+    with pytest.raises(PublicationRefusedError, match=r"auc is 0\.\d+, .* at least 1\.010"):
+        publish(candidate, tmp_path / "weights")
+
+    assert not (tmp_path / "weights").exists()
+    assert (candidate.paths.evaluation_dir / "metrics.json").exists()
+
+
+def test_an_undefined_figure_reaches_no_minimum(tmp_path: Path, scans: list[Scan]) -> None:
+    without_fakes = [s for s in scans if s.side != "test" or s.label is Label.REAL]
+    candidate = a_candidate(tmp_path, without_fakes, minimums={"recall_fake": 0.0})
+
+    with pytest.raises(PublicationRefusedError, match="recall_fake is undefined"):
+        publish(candidate, tmp_path / "weights")
+
+
+def test_a_minimum_of_something_that_is_no_metric_is_refused_before_the_test_side_is_touched(
+    tmp_path: Path, scans: list[Scan]
+) -> None:
+    candidate = a_candidate(tmp_path, scans, minimums={"auroc": 0.9})
+
+    with pytest.raises(ConfigError, match=r"no metric 'auroc'\. Known: auc"):
+        publish(candidate, tmp_path / "weights")
+
+    assert not candidate.paths.evaluation_dir.exists()
+
+
+def test_a_validation_side_that_is_too_small_is_refused(tmp_path: Path, scans: list[Scan]) -> None:
+    few = [s for s in scans if s.side != "validation"]
+
+    with pytest.raises(TooFewScansError):
+        publish(a_candidate(tmp_path, few), tmp_path / "weights")
+
+
+def test_an_untrained_system_is_not_published(tmp_path: Path, scans: list[Scan]) -> None:
+    candidate = replace(a_candidate(tmp_path, scans), paths=SystemPaths(tmp_path / "nowhere"))
+
+    with pytest.raises(StageMissingError, match="python -m training train --system lung_ct_tiny"):
+        publish(candidate, tmp_path / "weights")
+
+
+def test_weights_beyond_half_precision_are_refused(tmp_path: Path, scans: list[Scan]) -> None:
+    with pytest.raises(TrainingError, match="does not fit into float16"):
+        publish(a_candidate(tmp_path, scans, scale=1e7), tmp_path / "weights")
+
+
+# --- the choice -----------------------------------------------------------------------------
+
+
+def test_choosing_for_one_modality_leaves_the_others_alone(tmp_path: Path) -> None:
+    activate(tmp_path, "knee_xray", "old")
+    activate(tmp_path, "lung_ct", "tiny")
+    activate(tmp_path, "knee_xray", "new")
+
+    assert tomllib.loads((tmp_path / "active.toml").read_text("utf-8")) == {
+        "knee_xray": "new",
+        "lung_ct": "tiny",
+    }
