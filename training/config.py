@@ -1,7 +1,7 @@
 """Configurations: one TOML file a data set, one a trained system. An unknown key is an error."""
 
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -168,6 +168,11 @@ class SystemConfig:
     minimums: dict[str, float] = field(default_factory=dict)
     intended_use: str
     limits: list[str] = field(default_factory=list)
+
+    @property
+    def learned_from(self) -> "SystemConfig":
+        """This config without what only the card or the gate needs: the same network results."""
+        return replace(self, max_error_outside_band=0.0, minimums={}, intended_use="", limits=[])
 
     @property
     def preprocessing(self) -> PreprocessingSpec:

@@ -38,6 +38,16 @@ class StageMissingError(TrainingError):
         super().__init__(f"Run `{command}` first.")
 
 
+class StaleRunError(TrainingError):
+    """A folder holds files of a run with other settings."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder} was made with other settings. Delete it to begin anew, or choose another "
+            "folder with --runs."
+        )
+
+
 class GeneratorError(TrainingError):
     """A generator is unknown, registered twice or cannot be used so."""
 

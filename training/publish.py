@@ -188,7 +188,7 @@ def data_sources(scans: Sequence[Scan]) -> tuple[DataSource, ...]:
             name=name,
             use=", ".join(side for side in SIDES if any(s.side == side for s in group)),
             scans=len(group),
-            patients=len({s.person for s in group}),
+            patients=len({s.person for s in group if s.origin or not s.seed}),
             licence="; ".join(sorted({s.licence for s in group if s.licence})),
         )
         for name, group in sorted(groups.items())

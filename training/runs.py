@@ -1,9 +1,34 @@
 """Where the stages keep what they make, below one folder that git ignores."""
 
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
+from training.errors import StaleRunError
+
 DEFAULT_RUNS_DIR = Path("runs")
+
+
+SETTINGS_FILE = "settings.sha256"
+
+
+def claim(folder: Path, *settings: object) -> None:
+    """Mark a folder as made with these settings, or make sure that it was.
+
+    Args:
+        folder: Of one stage's files.
+        settings: Whatever its files depend on; dataclasses and plain values.
+
+    Raises:
+        StaleRunError: It was made with others.
+    """
+    digest = sha256(repr(settings).encode()).hexdigest()
+    mark = folder / SETTINGS_FILE
+    if not mark.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        mark.write_text(digest + "\n", encoding="utf-8")
+    elif mark.read_text(encoding="utf-8").strip() != digest:
+        raise StaleRunError(folder)
 
 
 @dataclass(frozen=True, slots=True)

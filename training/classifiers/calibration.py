@@ -13,8 +13,9 @@ from app.detection.verdict import OperatingPoint
 from training.errors import TooFewScansError
 
 THRESHOLD = 0.5
+LEAST_BAND = (0.2, 0.8)
+"""Scores this close to the threshold give no verdict, even if none of them erred on validation."""
 MIN_SCANS_PER_CLASS = 20
-MIN_TEMPERATURE = 0.05
 
 
 def calibrate(
@@ -51,24 +52,21 @@ def calibrate(
         temperature=temperature,
         bias=bias,
         threshold=THRESHOLD,
-        inconclusive_band=(float(min(low, THRESHOLD)), float(max(high, THRESHOLD))),
+        inconclusive_band=(float(min(low, LEAST_BAND[0])), float(max(high, LEAST_BAND[1]))),
     )
 
 
 def _platt(logits: NDArray[np.float64], labels: NDArray[np.int64]) -> tuple[float, float]:
-    weights = np.where(
-        labels == Label.FAKE,
-        0.5 / (labels == Label.FAKE).sum(),
-        0.5 / (labels == Label.REAL).sum(),
-    )
-    signs = np.where(labels == Label.FAKE, 1.0, -1.0)
-    scale = max(float(np.std(logits)), 1e-3)
+    fakes = labels == Label.FAKE
+    weights = np.where(fakes, 0.5 / fakes.sum(), 0.5 / (~fakes).sum())
+    # Platt's targets stop short of 0 and 1, so that classes which validation happens to separate
+    # do not make every score a certainty.
+    targets = np.where(fakes, (fakes.sum() + 1) / (fakes.sum() + 2), 1 / ((~fakes).sum() + 2))
 
     def loss(parameters: NDArray[np.float64]) -> float:
-        temperature = np.exp(parameters[0])
-        margins = signs * (logits - parameters[1]) / temperature
-        return float((weights * np.logaddexp(0, -margins)).sum())
+        scaled = (logits - parameters[1]) / np.exp(parameters[0])
+        return float((weights * (np.logaddexp(0, scaled) - targets * scaled)).sum())
 
-    start = np.array([np.log(scale), float(np.median(logits))])
+    start = np.array([np.log(max(float(np.std(logits)), 1e-3)), float(np.median(logits))])
     fitted = minimize(loss, start, method="Nelder-Mead", options={"maxiter": 2000})
-    return max(float(np.exp(fitted.x[0])), MIN_TEMPERATURE), float(fitted.x[1])
+    return float(np.exp(fitted.x[0])), float(fitted.x[1])

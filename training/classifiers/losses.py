@@ -15,8 +15,8 @@ def detector_loss(
 ) -> Tensor:
     """Return binary cross-entropy of scans and cells, mixed.
 
-    In scans with both kinds of cells each kind weighs the same in total, so a small edit is not
-    drowned by the tissue around it.
+    Over the batch, fake and authentic cells weigh the same in total, so small edits are not
+    drowned by the tissue around them.
 
     Args:
         output: Of the detector, for ``B`` scans.

@@ -33,7 +33,8 @@ from training.data.dataset import (
     WholeScanDataset,
 )
 from training.data.manifest import Scan, on_side
-from training.runs import SystemPaths
+from training.errors import TooFewScansError
+from training.runs import SystemPaths, claim
 from training.seeding import generator_for
 
 VALIDATION_BATCH_SIZE = 8
@@ -63,7 +64,9 @@ def train(
     Raises:
         TooFewScansError: A class is missing.
         InitialisationError: The weights to begin with cannot be had.
+        StaleRunError: A run with other settings left its files here.
     """
+    claim(paths.root, config.learned_from)
     lightning.seed_everything(config.seed, verbose=False)
     network = build(config.architecture)
     start = initialise(network, config.initialisation)
@@ -83,11 +86,17 @@ def train(
 
 
 def validation_subset(scans: Sequence[Scan], config: SystemConfig) -> list[Scan]:
-    """Return the validation scans that each epoch is judged on: all classes and generators."""
+    """Return the validation scans that each epoch is judged on: all classes and generators.
+
+    Raises:
+        TooFewScansError: A class is missing.
+    """
     side = on_side(scans, "validation")
     groups: dict[str, list[Scan]] = {}
     for scan in side:
         groups.setdefault(scan.generator if scan.label is Label.FAKE else "", []).append(scan)
+    if "" not in groups or len(groups) < 2:
+        raise TooFewScansError("The validation side needs authentic scans and fakes.")
     share = max(1, config.validation_scans // (len(groups) + 1))
     chosen = []
     for name, group in sorted(groups.items()):

@@ -119,12 +119,10 @@ class PairDataset(Dataset[Example]):
         grey, edit = geometry.apply(grey), geometry.apply(edit)
         grey = vary_appearance(grey, rng, self._sampling.augmentation, keep_detail=bool(fake.mask))
         mask = np.zeros_like(edit) if partner else edit
-        visible = mask.sum() >= min(64.0, 0.25 * max(edit.sum(), 1.0))
-        label = float(not partner and visible)
         return {
             "image": normalise(torch.from_numpy(np.ascontiguousarray(grey)), self._preprocessing),
             "mask": torch.from_numpy(np.ascontiguousarray(mask)),
-            "label": torch.tensor(label),
+            "label": torch.tensor(float(not partner)),
         }
 
     def _draw_pair(self, rng: np.random.Generator) -> tuple[Scan, Scan]:

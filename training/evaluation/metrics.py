@@ -154,16 +154,18 @@ def detection_at_1_percent_false_alarms(p: Predictions) -> float:
 
 
 def expected_calibration_error(p: Predictions) -> float:
-    """Return the expected calibration error over ten equal bins (Naeini et al. 2015)."""
-    if len(p.labels) == 0:
+    """Return the expected calibration error over ten equal bins (Naeini et al. 2015).
+
+    Probabilities are calibrated for classes that are equally frequent, so each class weighs one
+    half here, however many scans it has. NaN with one class only.
+    """
+    if not _has_both(p):
         return float("nan")
+    fakes = p.labels == Label.FAKE
+    weights = np.where(fakes, 0.5 / fakes.sum(), 0.5 / (~fakes).sum())
     bins = np.minimum((p.probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    error = 0.0
-    for b in np.unique(bins):
-        inside = bins == b
-        gap = abs(p.probabilities[inside].mean() - p.labels[inside].mean())
-        error += inside.mean() * gap
-    return float(error)
+    gaps = np.bincount(bins, weights * (p.probabilities - p.labels), CALIBRATION_BINS)
+    return float(np.abs(gaps).sum())
 
 
 def coverage(p: Predictions) -> float:

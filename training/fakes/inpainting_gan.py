@@ -204,6 +204,7 @@ class _PainterTraining:
 
     def __init__(self, painter: _Painter, *, seed: int) -> None:
         torch.manual_seed(seed)
+        painter.apply(_redraw)  # it was built before the seed was known
         self.seed = seed
         self.painter = painter
         self.critic = nn.Sequential(
@@ -265,6 +266,11 @@ def _block(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
         nn.BatchNorm2d(channels_out),
         nn.LeakyReLU(0.2),
     )
+
+
+def _redraw(module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+        module.reset_parameters()
 
 
 def _doubled(features: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from training.data.manifest import Scan, on_side, read_index, write_index
 from training.data.splits import SIDES, check_no_leak
 from training.errors import StageMissingError, TooFewScansError
 from training.fakes.base import Fake, Generator, create
-from training.runs import DatasetPaths
+from training.runs import DatasetPaths, claim
 from training.seeding import seed_for
 
 
@@ -37,6 +37,7 @@ def produce(config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
     Raises:
         StageMissingError: The data set is not prepared.
         TooFewScansError: There is no authentic scan to learn from.
+        StaleRunError: Fakes of other settings lie there.
     """
     if not paths.scans_index.exists():
         raise StageMissingError(f"python -m training prepare --dataset {config.name}")
@@ -49,6 +50,7 @@ def produce(config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
     for fakes in config.fakes:
         generator = create(fakes.generator, fakes.arguments)
         folder = paths.generator_dir(fakes.generator)
+        claim(folder, config.seed, config.sides, fakes)
         generator.fit([s.path for s in training], folder, seed=fakes.seed)
         made = [
             fake

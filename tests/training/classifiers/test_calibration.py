@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.detection.labels import Label, Verdict
-from training.classifiers.calibration import MIN_TEMPERATURE, calibrate
+from training.classifiers.calibration import LEAST_BAND, calibrate
 from training.errors import TooFewScansError
 
 Logits = NDArray[np.float64]
@@ -72,11 +72,11 @@ def test_each_error_rate_outside_the_band_is_at_most_what_was_asked_for(
 def test_the_band_is_no_wider_than_it_has_to_be() -> None:
     logits, labels = scans(temperature=1.0, bias=0.0)
 
-    point = calibrate(logits, labels, max_error=0.05)
+    point = calibrate(logits, labels, max_error=0.01)
 
     verdicts = np.array([point.verdict(point.probability(float(logit))) for logit in logits])
-    assert (verdicts[labels == Label.REAL] == Verdict.FAKE).mean() == pytest.approx(0.05, abs=0.002)
-    assert (verdicts[labels == Label.FAKE] == Verdict.REAL).mean() == pytest.approx(0.05, abs=0.002)
+    assert (verdicts[labels == Label.REAL] == Verdict.FAKE).mean() == pytest.approx(0.01, abs=0.001)
+    assert (verdicts[labels == Label.FAKE] == Verdict.REAL).mean() == pytest.approx(0.01, abs=0.001)
 
 
 def test_a_perfect_detector_gives_a_verdict_on_every_scan() -> None:
@@ -87,7 +87,17 @@ def test_a_perfect_detector_gives_a_verdict_on_every_scan() -> None:
 
     verdicts = [point.verdict(point.probability(float(logit))) for logit in logits]
     assert verdicts == [Verdict.REAL] * 50 + [Verdict.FAKE] * 50
-    assert point.temperature >= MIN_TEMPERATURE
+    assert point.inconclusive_band == LEAST_BAND
+
+
+def test_classes_that_validation_happens_to_separate_do_not_make_every_score_a_certainty() -> None:
+    labels = np.repeat([0, 1], 50)
+    logits = np.where(labels == Label.FAKE, 4.0, -4.0) + np.linspace(0, 1, 100)
+
+    point = calibrate(logits, labels, max_error=0.01)
+
+    assert point.verdict(point.probability(0.0)) is Verdict.INCONCLUSIVE
+    assert point.probability(4.0) < 0.999
 
 
 @pytest.mark.parametrize("kind", ["inverted", "constant", "by chance"])

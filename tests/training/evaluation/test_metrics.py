@@ -70,6 +70,12 @@ def flipped(p: Predictions) -> tuple[torch.Tensor, torch.Tensor]:
     return (scores < p.threshold).int(), 1 - labels
 
 
+def equally_frequent(p: Predictions) -> Predictions:
+    """Repeat the scans of each class as often as the other has scans."""
+    reals, fakes = np.flatnonzero(p.labels == 0), np.flatnonzero(p.labels == 1)
+    return p.take(np.concatenate([np.repeat(reals, len(fakes)), np.repeat(fakes, len(reals))]))
+
+
 INDEPENDENT: dict[Metric, Callable[[Predictions], torch.Tensor]] = {
     auc: lambda p: tm.binary_auroc(*tensors(p)),
     pr_auc: lambda p: tm.binary_average_precision(*tensors(p)),
@@ -82,7 +88,9 @@ INDEPENDENT: dict[Metric, Callable[[Predictions], torch.Tensor]] = {
     balanced_accuracy: lambda p: tm.multiclass_accuracy(
         (tensors(p)[0] >= p.threshold).int(), tensors(p)[1], num_classes=2, average="macro"
     ),
-    expected_calibration_error: lambda p: tm.binary_calibration_error(*tensors(p), n_bins=10),
+    expected_calibration_error: lambda p: tm.binary_calibration_error(
+        *tensors(equally_frequent(p)), n_bins=10
+    ),
 }
 
 
@@ -145,7 +153,13 @@ def test_detection_is_whole_where_the_classes_do_not_overlap() -> None:
 def test_a_calibration_error_is_the_gap_between_what_is_said_and_what_is() -> None:
     p = predictions([1, 1, 1, 0], [0.85, 0.85, 0.85, 0.85])
 
-    assert expected_calibration_error(p) == pytest.approx(0.10)
+    assert expected_calibration_error(p) == pytest.approx(0.35)  # one half of them, by weight
+
+
+def test_a_calibration_error_does_not_depend_on_how_many_scans_a_class_has() -> None:
+    few, many = predictions([1, 0], [0.8, 0.3]), predictions([1, 0, 0, 0], [0.8, 0.3, 0.3, 0.3])
+
+    assert expected_calibration_error(few) == pytest.approx(expected_calibration_error(many))
 
 
 def test_certainty_has_a_bin_as_well() -> None:
