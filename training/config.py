@@ -139,6 +139,7 @@ class SystemConfig:
         phases: One after the other, each continuing from the best checkpoint before it.
         initialisation: How the weights begin: ``random`` or ``imagenet`` (see
             ``training.classifiers.initialisation``).
+        frozen_trunk: Whether the trunk keeps the weights it begins with.
         cell_loss: Share of the loss that goes to single cells, the rest to whole scans.
         local_share: Share of the fakes that are local edits, in [0, 1].
         weight_decay: Of AdamW.
@@ -158,6 +159,7 @@ class SystemConfig:
     image_size: int
     phases: list[PhaseConfig]
     initialisation: str = "random"
+    frozen_trunk: bool = False
     cell_loss: float = 0.5
     local_share: float = 0.6
     weight_decay: float = 0.01

@@ -48,6 +48,16 @@ class StaleRunError(TrainingError):
         )
 
 
+class CellLossError(TrainingError):
+    """A loss on single cells was asked for, but the network's cells mean nothing alone."""
+
+    def __init__(self, architecture: str) -> None:
+        super().__init__(
+            f"Set cell_loss = 0: the cells of {architecture!r} are shares of its verdict on the "
+            "whole scan and cannot be trained against a mask."
+        )
+
+
 class GeneratorError(TrainingError):
     """A generator is unknown, registered twice or cannot be used so."""
 

@@ -9,10 +9,11 @@ from app.detection.verdict import OperatingPoint
 def heatmap(evidence: NDArray[np.float32], operating_point: OperatingPoint) -> NDArray[np.float32]:
     """Turn per-cell logits into evidence for FAKE that can be drawn over the scan.
 
-    A detector's head is linear and applied to each cell before pooling, so these logits are an
-    exact decomposition of the verdict (class activation mapping; Zhou et al., CVPR 2016), not a
-    post-hoc estimate. They pass through the same calibration as the verdict; cells that are not
-    above the threshold are left empty, so an authentic scan stays quiet.
+    These logits are an exact decomposition of the verdict, not a post-hoc estimate: where the head
+    is linear, each cell's own (class activation mapping; Zhou et al., CVPR 2016), elsewhere its
+    share of the scan's (``Detector.cells_judge_alone``). They pass through the same calibration as
+    the verdict; cells that are not above the threshold are left empty, so an authentic scan stays
+    quiet.
 
     Args:
         evidence: Logits of the cells, float32, shape ``[h, w]``.

@@ -6,11 +6,14 @@ from pathlib import Path
 
 import torch
 from efficientnet_pytorch import EfficientNet
+from torchvision import models
 
 from app.detection.architectures import Detector
+from app.detection.architectures.trunks import TorchvisionTrunk
 from training.errors import TrainingError
 
 B4_FILE = "efficientnet-b4-6ed6700e.pth"
+TORCHVISION_WEIGHTS = "IMAGENET1K_V1"
 
 
 class InitialisationError(TrainingError):
@@ -22,7 +25,7 @@ def initialise(network: Detector, kind: str) -> str:
 
     Args:
         network: With fresh random weights.
-        kind: ``random`` leaves it so; ``imagenet`` loads EfficientNet-B4's published weights from
+        kind: ``random`` leaves it so; ``imagenet`` loads the published weights of its trunk from
             the model hub, or the file of that name that lies in the hub's folder already.
 
     Returns:
@@ -44,27 +47,51 @@ def _random(_network: Detector) -> str:
 
 
 def _imagenet(network: Detector) -> str:
-    trunk = getattr(network, "trunk", None)
-    if not isinstance(trunk, EfficientNet):
-        raise InitialisationError('initialisation = "imagenet" is for EfficientNet-B4 only.')
+    match getattr(network, "trunk", None):
+        case EfficientNet() as trunk:
+            return _efficientnet_b4(trunk)
+        case TorchvisionTrunk() as trunk:
+            return _torchvision(trunk)
+    raise InitialisationError('initialisation = "imagenet": this network has no published trunk.')
+
+
+def _efficientnet_b4(trunk: EfficientNet) -> str:
     try:
         source = EfficientNet.from_pretrained("efficientnet-b4")
     except OSError as error:
-        raise InitialisationError(
-            "EfficientNet-B4's ImageNet weights could not be downloaded. Put "
-            f"{B4_FILE} into $TORCH_HOME/hub/checkpoints, or set initialisation = "
-            '"random" in the config.'
-        ) from error
+        raise _out_of_reach("EfficientNet-B4", B4_FILE) from error
     tensors = {k: v for k, v in source.state_dict().items() if not k.startswith("_fc")}
     trunk.load_state_dict(tensors)
-    return _described(Path(torch.hub.get_dir(), "checkpoints", f"{B4_FILE}.source.json"))
+    return _described(B4_FILE, otherwise="ImageNet (efficientnet-pytorch)")
 
 
-def _described(source_note: Path) -> str:
+def _torchvision(trunk: TorchvisionTrunk) -> str:
+    weights = models.get_model_weights(trunk.model_name)[TORCHVISION_WEIGHTS]
+    file = weights.url.rpartition("/")[2]
+    try:
+        source = models.get_model(trunk.model_name, weights=weights, progress=False)
+    except OSError as error:
+        raise _out_of_reach(trunk.model_name, file) from error
+    tensors = source.state_dict()
+    trunk.load_state_dict({key: tensors[key] for key in trunk.state_dict()})
+    return _described(file, otherwise=f"{TORCHVISION_WEIGHTS} (torchvision)")
+
+
+def _out_of_reach(network: str, file: str) -> InitialisationError:
+    return InitialisationError(
+        f"The ImageNet weights of {network} could not be downloaded. Put {file} into "
+        '$TORCH_HOME/hub/checkpoints, or set initialisation = "random" in the config.'
+    )
+
+
+def _described(file: str, *, otherwise: str) -> str:
     """Say what the file was if somebody put another one there, with a note beside it."""
-    if not source_note.exists():
-        return "ImageNet (efficientnet-pytorch)"
-    note = json.loads(source_note.read_text(encoding="utf-8"))
+    note_path = Path(torch.hub.get_dir(), "checkpoints", f"{file}.source.json")
+    if not note_path.exists():
+        return otherwise
+    note = json.loads(note_path.read_text(encoding="utf-8"))
+    if "package" in note:
+        return f"not torchvision's own file: {note['package']}"
     return f"{note['what']} ({note['source']})"
 
 

@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader
 
 from app.detection.architectures import Detector, build
 from app.detection.labels import Label
+from training.classifiers.freezing import FrozenTrunk
 from training.classifiers.initialisation import initialise
 from training.classifiers.module import DetectorModule
 from training.config import PhaseConfig, SystemConfig
@@ -33,7 +34,7 @@ from training.data.dataset import (
     WholeScanDataset,
 )
 from training.data.manifest import Scan, on_side
-from training.errors import TooFewScansError
+from training.errors import CellLossError, TooFewScansError
 from training.runs import SystemPaths, claim
 from training.seeding import generator_for
 
@@ -63,12 +64,15 @@ def train(
 
     Raises:
         TooFewScansError: A class is missing.
+        CellLossError: The cells of this network cannot be trained by themselves.
         InitialisationError: The weights to begin with cannot be had.
         StaleRunError: A run with other settings left its files here.
     """
     claim(paths.root, config.learned_from)
     lightning.seed_everything(config.seed, verbose=False)
     network = build(config.architecture)
+    if config.cell_loss and not network.cells_judge_alone:
+        raise CellLossError(config.architecture.name)
     start = initialise(network, config.initialisation)
     paths.root.mkdir(parents=True, exist_ok=True)
     paths.initialisation.write_text(start + "\n", encoding="utf-8")
@@ -197,6 +201,7 @@ def _run_phase(
             EarlyStopping("validation_auc", mode="max", patience=data.phase.patience),
             LearningRateMonitor("step"),
             TQDMProgressBar(refresh_rate=10),
+            *([FrozenTrunk()] if config.frozen_trunk else []),
             _History(folder / "history.jsonl"),
         ],
         log_every_n_steps=10,

@@ -1,7 +1,7 @@
 """What every detector gives: a logit for the scan and the cells it comes from."""
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,9 +27,16 @@ class Detector(nn.Module):
     synthetic all over; with a large ``r`` their maximum, as suits small local edits
     (Pinheiro and Collobert, "From Image-level to Pixel-level Labeling", CVPR 2015).
 
+    Attributes:
+        cells_judge_alone: Whether a cell's evidence is a verdict on that cell, from its features
+            alone. Otherwise it is the cell's share of the verdict on the scan: the shares' mean is
+            the logit all the same, but no loss may train them against a mask.
+
     Args:
         sharpness: ``r`` above, not negative; 0 takes the mean.
     """
+
+    cells_judge_alone: ClassVar[bool] = True
 
     def __init__(self, *, sharpness: float) -> None:
         super().__init__()

@@ -5,10 +5,13 @@ from urllib.error import URLError
 import pytest
 import torch
 from efficientnet_pytorch import EfficientNet
+from torchvision import models
 
 from app.detection.architectures import Detector, build
 from app.detection.card import ArchitectureSpec
 from training.classifiers.initialisation import B4_FILE, InitialisationError, initialise
+
+MOBILENET_FILE = "mobilenet_v2-b0353104.pth"
 
 
 def plain() -> Detector:
@@ -56,8 +59,8 @@ def test_an_unknown_kind_is_refused_and_the_known_ones_named() -> None:
         initialise(plain(), "xavier")
 
 
-def test_imagenet_is_for_efficientnet_only() -> None:
-    with pytest.raises(InitialisationError, match="EfficientNet-B4 only"):
+def test_imagenet_is_for_published_trunks_only() -> None:
+    with pytest.raises(InitialisationError, match="no published trunk"):
         initialise(plain(), "imagenet")
 
 
@@ -84,6 +87,30 @@ def test_the_trunk_takes_over_what_lies_in_the_hub_and_the_head_stays(
         for k, v in after.items()
         if k.startswith("trunk.")
     )
+
+
+def test_a_torchvision_trunk_takes_over_what_lies_in_the_hub(hub: Path) -> None:
+    torch.manual_seed(1)
+    published = models.mobilenet_v2(weights=None).state_dict()
+    file = hub / MOBILENET_FILE
+    torch.save(published, file)
+    network = build(ArchitectureSpec(name="mobilenet_v2", arguments={}))
+
+    assert initialise(network, "imagenet") == "IMAGENET1K_V1 (torchvision)"
+
+    trunk = {k: v for k, v in network.state_dict().items() if k.startswith("trunk.")}
+    assert len(trunk) == len(published) - 2
+    assert all(torch.equal(v, published[k.removeprefix("trunk.")]) for k, v in trunk.items())
+
+    Path(f"{file}.source.json").write_text('{"package": "pip photos==1"}', encoding="utf-8")
+    assert initialise(network, "imagenet") == "not torchvision's own file: pip photos==1"
+
+
+def test_a_torchvision_file_out_of_reach_is_named(hub: Path) -> None:
+    network = build(ArchitectureSpec(name="mobilenet_v2", arguments={}))
+
+    with pytest.raises(InitialisationError, match=rf"of mobilenet_v2 .* Put {MOBILENET_FILE} into"):
+        initialise(network, "imagenet")
 
 
 @pytest.mark.usefixtures("published_b4")

@@ -17,7 +17,7 @@ from training.classifiers.train import FINISHED_FILE, Hardware, train, validatio
 from training.config import SystemConfig
 from training.data.dataset import PairDataset
 from training.data.manifest import Scan
-from training.errors import TooFewScansError
+from training.errors import CellLossError, TooFewScansError
 from training.runs import SystemPaths
 
 
@@ -275,3 +275,27 @@ def test_the_validation_scans_are_the_same_every_time() -> None:
     assert validation_subset(many_scans(), config) != validation_subset(
         many_scans(), system_config(validation_scans=100, seed=9)
     )
+
+
+def test_a_loss_on_cells_is_refused_for_a_network_whose_cells_mean_nothing_alone(
+    tmp_path: Path, scans: list[Scan]
+) -> None:
+    dense = ArchitectureSpec(name="vgg16_dense", arguments={"image_size": 64})
+    config = slow_learner(architecture=dense, cell_loss=0.5)
+
+    with pytest.raises(CellLossError, match="Set cell_loss = 0"):
+        train(config, scans, SystemPaths(tmp_path), Hardware())
+
+
+def test_a_frozen_trunk_ends_as_it_began(tmp_path: Path, scans: list[Scan]) -> None:
+    config = slow_learner(frozen_trunk=True)
+
+    trained = safetensors.torch.load_file(
+        train(config, scans, SystemPaths(tmp_path / "run"), Hardware())
+    )
+
+    torch.manual_seed(config.seed)
+    began = build(config.architecture).state_dict()
+    trunk = [name for name in began if name.startswith("trunk.")]
+    assert all(torch.equal(trained[name], began[name]) for name in trunk)
+    assert not torch.equal(trained["head.weight"], began["head.weight"])
