@@ -39,6 +39,7 @@ from training.runs import SystemPaths, claim
 from training.seeding import generator_for
 
 VALIDATION_BATCH_SIZE = 8
+STEADY_FAKES = 20
 FINISHED_FILE = "finished.json"
 
 
@@ -92,6 +93,9 @@ def train(
 def validation_subset(scans: Sequence[Scan], config: SystemConfig) -> list[Scan]:
     """Return the validation scans that each epoch is judged on: all classes and generators.
 
+    A generator with fewer than 20 fakes there is left out if others have more: its AUC would
+    jump with every epoch and choose the checkpoint by chance.
+
     Raises:
         TooFewScansError: A class is missing.
     """
@@ -101,6 +105,8 @@ def validation_subset(scans: Sequence[Scan], config: SystemConfig) -> list[Scan]
         groups.setdefault(scan.generator if scan.label is Label.FAKE else "", []).append(scan)
     if "" not in groups or len(groups) < 2:
         raise TooFewScansError("The validation side needs authentic scans and fakes.")
+    steady = {k: v for k, v in groups.items() if k == "" or len(v) >= STEADY_FAKES}
+    groups = steady if len(steady) > 1 else groups
     share = max(1, config.validation_scans // (len(groups) + 1))
     chosen = []
     for name, group in sorted(groups.items()):

@@ -256,14 +256,14 @@ def many_scans() -> list[Scan]:
 
 
 def test_each_generator_has_its_share_of_the_validation_scans_and_reals_have_two() -> None:
+    """A generator with few fakes is left out, since its AUC would jump by chance."""
     chosen = validation_subset(many_scans(), system_config(validation_scans=100))
 
     assert {s.side for s in chosen} == {"validation"}
     assert Counter(s.generator for s in chosen) == {
-        "": 40,
-        "rare": 4,
-        "usual": 20,
-        "frequent": 20,
+        "": 50,
+        "usual": 25,
+        "frequent": 25,
     }
     assert len({s.path for s in chosen}) == len(chosen)
 

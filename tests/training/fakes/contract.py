@@ -1,0 +1,55 @@
+"""Small arguments for every generator, and what its tests need to try it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.training.lab import SIDE, TINY_DCGAN, TINY_INPAINTING, make_lung, stored
+from training.fakes.base import Fake, Generator, create
+
+Arguments = Mapping[str, Any]
+
+TINY_ARGUMENTS: Mapping[str, Arguments] = {
+    "classical_edits": {"sites": "lung", "min_side": 12, "max_side": 16, "donors_per_scan": 1},
+    "dcgan": TINY_DCGAN,
+    "diffusion": {
+        "output_side": SIDE,
+        "side": 16,
+        "width": 8,
+        "multiples": [1, 2],
+        "steps": 2,
+        "batch_size": 4,
+    },
+    "fastgan": {"output_side": SIDE, "side": 32, "width": 8, "steps": 2, "batch_size": 4},
+    "inpainting_gan": TINY_INPAINTING,
+    "reconstruction": {"width": 8, "steps": 2, "batch_size": 2, "crop_side": 32},
+}
+LONGER_ARGUMENTS: Mapping[str, Arguments] = {
+    "classical_edits": {"donors_per_scan": 2},
+    "dcgan": {"epochs": 3},
+    "diffusion": {"steps": 4},
+    "fastgan": {"steps": 4},
+    "inpainting_gan": {"steps": 5},
+    "reconstruction": {"steps": 4},
+}
+"""What makes a training longer than a tiny one, which counts as the stopped one."""
+
+
+def fitted(
+    name: str, arguments: Arguments, scans: Sequence[Path], folder: Path, *, seed: int = 1
+) -> Generator:
+    """Fit a new generator; what PyTorch drew before must not matter."""
+    torch.manual_seed(len(folder.name))
+    generator = create(name, arguments)
+    generator.fit(scans, folder, seed=seed)
+    return generator
+
+
+def made(generator: Generator, *, seed: int = 5, scan: int = 0) -> Fake:
+    """Make a fake, from a drawn lung if the generator edits."""
+    original = stored(make_lung(scan)) if generator.edits_originals else None
+    fake = generator.make(original, seed=seed)
+    assert fake is not None
+    return fake
