@@ -14,13 +14,11 @@ import torch
 from app.detection.architectures import build
 from app.detection.card import Card, DataSource, Estimate
 from app.detection.labels import Label
-from app.detection.preprocessing import preprocess
 from app.detection.verdict import OperatingPoint
 from app.detection.weights import ACTIVE_FILE, CHECKPOINT_SUFFIX, LoadedDetector
 from training.classifiers.calibration import calibrate
 from training.config import DatasetConfig, SystemConfig
-from training.data.images import read_grey
-from training.data.manifest import Scan, on_side
+from training.data.manifest import LABELS, Scan, on_side
 from training.data.splits import SIDES
 from training.errors import (
     ConfigError,
@@ -69,14 +67,15 @@ def evaluate_candidate(candidate: Candidate) -> tuple[LoadedDetector, bytes, Rep
     """
     data = _checkpoint_bytes(candidate)
     detector = _detector(candidate, data)
-    validation = on_side(candidate.scans, "validation")
-    logits = np.array([_logit(detector, scan) for scan in validation])
-    labels = np.array([int(scan.label) for scan in validation])
+    index = candidate.scans[0].path.parent / "index"
+    validation = predict(
+        detector, on_side(candidate.scans, "validation"), index, task="judging validation"
+    )
+    logits = np.array([row.logit for row in validation])
+    labels = np.array([int(LABELS[row.label]) for row in validation])
     point = calibrate(logits, labels, max_error=candidate.config.max_error_outside_band)
     detector = replace(detector, card=replace(detector.card, operating_point=point))
-    test = on_side(candidate.scans, "test")
-    index = candidate.scans[0].path.parent / "index"
-    rows = predict(detector, test, index)
+    rows = predict(detector, on_side(candidate.scans, "test"), index, task="judging test")
     write_predictions(candidate.paths.evaluation_dir / "predictions.csv", rows)
     own = [f.generator for f in candidate.dataset.fakes]
     measured = report(rows, detector.card, in_distribution=own)
@@ -193,12 +192,6 @@ def data_sources(scans: Sequence[Scan]) -> tuple[DataSource, ...]:
         )
         for name, group in sorted(groups.items())
     )
-
-
-@torch.inference_mode()
-def _logit(detector: LoadedDetector, scan: Scan) -> float:
-    image = preprocess(read_grey(scan.path), detector.card.preprocessing)
-    return float(detector.network(image[None]).logits[0])
 
 
 def _card_metrics(measured: Report) -> dict[str, Estimate]:

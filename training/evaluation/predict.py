@@ -57,31 +57,34 @@ EDIT_RADIUS_PIXELS = 16
 
 
 def predict(
-    detector: LoadedDetector, scans: Sequence[Scan], manifest: Path, *, batch_size: int = 8
+    detector: LoadedDetector, scans: Sequence[Scan], manifest: Path, *, task: str = "judging"
 ) -> list[Prediction]:
     """Judge scans through the same decoder, transform and network that serve.
+
+    They go through one at a time: on a CPU a batch takes longer for each of its scans.
+
+    Args:
+        detector: The network and its card.
+        scans: What to judge.
+        manifest: The file that names them; paths are given relative to its folder.
+        task: Name of the progress bar.
 
     Raises:
         ManifestError: An image cannot be decoded.
     """
     spec = modality(detector.card.modality)
     rows: list[Prediction] = []
-    for start in tqdm(range(0, len(scans), batch_size), desc="judging", unit="batch"):
-        batch = scans[start : start + batch_size]
-        greys = []
-        for scan in batch:
-            try:
-                greys.append(decode(scan.path.read_bytes(), spec).grey)
-            except UploadError as error:
-                raise ManifestError(manifest, f"{_below(manifest, scan)}: {error}") from error
-        images = torch.stack([preprocess(grey, detector.card.preprocessing) for grey in greys])
+    for scan in tqdm(scans, desc=task, unit="scan"):
+        try:
+            grey = decode(scan.path.read_bytes(), spec).grey
+        except UploadError as error:
+            raise ManifestError(manifest, f"{_below(manifest, scan)}: {error}") from error
+        image = preprocess(grey, detector.card.preprocessing)
         with torch.inference_mode():
-            output = detector.network(images)
-        for scan, grey, logit, cells in zip(
-            batch, greys, output.logits.tolist(), output.evidence.numpy(), strict=True
-        ):
-            evidence = square_to_scan(cells, *grey.shape)
-            rows.append(_row(scan, detector.card, logit, evidence, grey.shape, manifest))
+            output = detector.network(image[None])
+        evidence = square_to_scan(output.evidence[0].numpy(), *grey.shape)
+        logit = float(output.logits[0])
+        rows.append(_row(scan, detector.card, logit, evidence, grey.shape, manifest))
     return rows
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from app.detection.architectures import Detector
 from app.detection.labels import Label
 from app.detection.weights import LoadedDetector
-from tests.factories import make_card, make_grey, png_bytes, truncated
+from tests.factories import make_card, png_bytes, truncated
 from tests.training.lab import a_scan
 from training.data.images import write_grey
 from training.data.manifest import Scan
@@ -46,8 +46,8 @@ def dark_with_light(
     return grey
 
 
-def judged(scans: Sequence[Scan], manifest: Path, **more: int) -> list[Prediction]:
-    return predict(DETECTOR, scans, manifest, **more)
+def judged(scans: Sequence[Scan], manifest: Path) -> list[Prediction]:
+    return predict(DETECTOR, scans, manifest)
 
 
 @pytest.fixture
@@ -64,22 +64,6 @@ def test_a_prediction_says_what_the_card_makes_of_the_logit(tmp_path: Path, mani
     assert dark.logit < 0 < light.logit
     assert light.probability == pytest.approx(1 / (1 + math.exp(-light.logit)))
     assert (dark.verdict, light.verdict) == ("real", "fake")
-
-
-def test_scans_of_different_sizes_are_judged_together_as_alone(
-    tmp_path: Path, manifest: Path
-) -> None:
-    scans = []
-    for number, (width, height) in enumerate([(64, 64), (96, 80), (70, 120), (64, 64), (200, 64)]):
-        path = tmp_path / f"{number}.png"
-        path.write_bytes(png_bytes(make_grey(width, height, seed=number)))
-        scans.append(a_scan(path))
-
-    together, alone = judged(scans, manifest, batch_size=3), judged(scans, manifest, batch_size=1)
-
-    for one, other in zip(together, alone, strict=True):
-        assert one.logit == pytest.approx(other.logit, abs=1e-5)
-        assert (one.path, one.peak_x, one.peak_y) == (other.path, other.peak_x, other.peak_y)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 128), (128, 64)])
