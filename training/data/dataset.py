@@ -117,7 +117,9 @@ class PairDataset(Dataset[Example]):
         focus = _center_of(edit) if fake.mask else None
         geometry = _draw_geometry(rng, self._phase.crop_size, grey.shape[0], focus, self._sampling)
         grey, edit = geometry.apply(grey), geometry.apply(edit)
-        grey = vary_appearance(grey, rng, self._sampling.augmentation, keep_detail=bool(fake.mask))
+        # A scan that was edited or sent through a network shows it in its detail alone.
+        detail = bool(fake.mask or fake.origin)
+        grey = vary_appearance(grey, rng, self._sampling.augmentation, keep_detail=detail)
         mask = np.zeros_like(edit) if partner else edit
         return {
             "image": normalise(torch.from_numpy(np.ascontiguousarray(grey)), self._preprocessing),

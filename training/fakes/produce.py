@@ -98,6 +98,8 @@ def _fill(order: _Order, generator: Generator, name: str, folder: Path) -> Scan 
     original = order.original
     image = folder / "images" / f"{order.name}.png"
     mask = folder / "masks" / f"{order.name}.png"
+    if original is None and image.exists():  # a synthetic scan's row needs nothing but its seed
+        return _row(order, Fake(grey=read_grey(image)), name, image, None)
     fake = generator.make(read_grey(original.path) if original else None, seed=order.seed)
     if fake is None:
         return None

@@ -7,7 +7,8 @@ original. Two ways, drawn by the seed:
   of Rombach et al., "High-Resolution Image Synthesis with Latent Diffusion Models", CVPR 2022,
   https://arxiv.org/abs/2112.10752 (Kingma and Welling 2014 for the autoencoder itself). An L1
   loss stands in for their perceptual one, which would need a network trained on photographs, and
-  pixels are folded into channels at once, so that nothing is costly at full size.
+  pixels are folded into channels at once, so that nothing is costly at full size; the code's
+  first channel begins as the scan in small.
 - ``super_resolution``: the scan scaled down and up again by a network with sub-pixel
   convolutions: Shi et al., CVPR 2016, https://arxiv.org/abs/1609.05158, with the residual blocks
   of Lim et al. (EDSR), CVPR workshop 2017, https://arxiv.org/abs/1707.02921.
@@ -38,6 +39,7 @@ CRITIC_RATE = 2e-4
 BLOCKS = 3  # residual blocks of each half of an autoencoder
 CODE_FACTOR = 4  # sides of the scan over those of its code
 LATENT_CHANNELS = 6
+SPREAD_AT_FIRST = -8.0  # logarithm of the code's variance; near 0 the noise would drown it
 
 
 @register("reconstruction")
@@ -152,14 +154,19 @@ class _Autoencoder(_RoundTrip):
         self.decoder = _Decoder(LATENT_CHANNELS, width, BLOCKS, CODE_FACTOR)
 
     def forward(self, images: Tensor, seed: int | None = None) -> tuple[Tensor, Tensor]:
-        mean, spread = self.encoder(images * 2 - 1).chunk(2, 1)
-        spread = spread.clamp(-20, 10)
+        images = images * 2 - 1
+        mean, spread = self.encoder(images).chunk(2, 1)
+        # The first channel starts as the scan in small, so that only detail has to be learned.
+        small = functional.avg_pool2d(images, CODE_FACTOR)
+        mean = torch.cat([mean[:, :1] + small, mean[:, 1:]], 1)
+        spread = (spread + SPREAD_AT_FIRST).clamp(-20, 10)
         drawn = (
             torch.randn_like(mean) if seed is None else noise(mean.shape, seed=seed).to(mean.device)
         )
         code = mean + torch.exp(spread / 2) * drawn
         cost = 0.5 * (mean**2 + spread.exp() - 1 - spread).mean()
-        return (self.decoder(code) + 1) / 2, cost
+        smooth = functional.interpolate(code[:, :1], size=images.shape[-2:], mode="bicubic")
+        return (smooth + self.decoder(code) + 1) / 2, cost
 
 
 class _Upscaler(_RoundTrip):
