@@ -6,6 +6,7 @@ happens to be in it, so that a dark image stays dark.
 """
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -13,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from app.detection.dicom import apply_window, decode_dicom, is_dicom
+from app.detection.codestreams import check_jpeg
+from app.detection.dicom import decode_dicom, is_dicom
 from app.detection.limits import MIN_SIDE_PIXELS, DecodingLimits
 from app.detection.spec import ModalitySpec
 from app.errors import (
@@ -25,15 +27,6 @@ from app.errors import (
     UnsupportedFormatError,
     UploadError,
 )
-
-__all__ = [
-    "MIN_SIDE_PIXELS",
-    "DecodedScan",
-    "DecodingLimits",
-    "apply_window",
-    "decode",
-    "is_dicom",
-]
 
 SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "PNG"),
@@ -47,6 +40,7 @@ TIFF_PHOTOMETRIC_INTERPRETATION = 262
 TIFF_TILE_WIDTH = 322
 TIFF_TILE_LENGTH = 323
 WHITE_IS_ZERO = 0
+MAX_COUNTED_FRAMES = 1000
 
 # The limit on pixels is ours (DecodingLimits), checked before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
@@ -111,6 +105,8 @@ def _decode_picture(data: bytes, limits: DecodingLimits) -> tuple[NDArray[np.flo
     if image_format is None:
         raise UnsupportedFormatError
     try:
+        if image_format == "JPEG":
+            check_jpeg(data)
         with Image.open(io.BytesIO(data), formats=(image_format,)) as image:
             _check_picture(image, limits)
             return _grey(image), image_format
@@ -133,9 +129,25 @@ def _check_picture(image: Image.Image, limits: DecodingLimits) -> None:
     tile_width, tile_length = _tiff_tag(image, TIFF_TILE_WIDTH), _tiff_tag(image, TIFF_TILE_LENGTH)
     if tile_width and tile_length:  # a whole tile is decoded, even where the image is smaller
         limits.check_size(max(tile_width, MIN_SIDE_PIXELS), max(tile_length, MIN_SIDE_PIXELS))
-    frames = int(getattr(image, "n_frames", 1))
+    frames = _frames(image)
     if frames > 1:
         raise MultiFrameError(frames)
+
+
+def _frames(image: Image.Image) -> int:
+    """Return how many images the file holds, but of a TIFF only the first ``MAX_COUNTED_FRAMES``.
+
+    A TIFF's images are a chain. Pillow compares each link with all before it, so to walk along a
+    chain of a quarter of a million links, which fits into an upload, would take hours.
+    """
+    if image.format != "TIFF" or not getattr(image, "is_animated", False):
+        return int(getattr(image, "n_frames", 1))
+    frames = 1
+    with suppress(EOFError):
+        while frames < MAX_COUNTED_FRAMES:
+            image.seek(frames)
+            frames += 1
+    return frames
 
 
 def _grey(image: Image.Image) -> NDArray[np.float32]:

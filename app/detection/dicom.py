@@ -17,8 +17,10 @@ from pydicom.uid import (
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
+    RLELossless,
 )
 
+from app.detection.codestreams import check_jpeg, check_jpeg2000, check_rle
 from app.detection.limits import DecodingLimits
 from app.detection.spec import Window
 from app.errors import (
@@ -113,13 +115,18 @@ def _check_image(dataset: pydicom.Dataset, limits: DecodingLimits) -> None:
         raise UnsupportedDicomError("it is neither greyscale nor colour")
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         raise UnsupportedDicomError("its colours come from a palette; export it as greyscale")
-    if dataset.file_meta.TransferSyntaxUID in SELF_SIZED_SYNTAXES:
+    if dataset.file_meta.TransferSyntaxUID in (RLELossless, *SELF_SIZED_SYNTAXES):
         _check_frame(dataset, limits)
 
 
 def _check_frame(dataset: pydicom.Dataset, limits: DecodingLimits) -> None:
-    """Check the size that a compressed frame itself declares: the decoder goes by that one."""
+    """Check what a compressed frame costs: the decoder goes by that, whatever the header says."""
     frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
+    if dataset.file_meta.TransferSyntaxUID == RLELossless:
+        check_rle(frame, int(dataset.Rows) * int(dataset.Columns))
+        return
+    check_jpeg(frame, "DICOM")
+    check_jpeg2000(frame)
     with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as image:
         limits.check_size(image.width, image.height)
 

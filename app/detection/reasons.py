@@ -8,6 +8,8 @@ from app.detection.verdict import OperatingPoint
 
 SPREAD_SHARE = 0.5
 """From this share of marked cells on, the evidence is said to be spread over the scan."""
+WHOLE_SHARE = 0.98
+"""From this share on, it is said to be spread over all of it."""
 
 
 def reasons_for(
@@ -48,9 +50,13 @@ def _where(heatmap: NDArray[np.float32]) -> str:
     share = float(np.count_nonzero(heatmap)) / heatmap.size
     if share == 0:
         return "The evidence is faint everywhere; no part of the scan stands out."
+    if share >= WHOLE_SHARE:
+        return "The evidence is spread over the whole scan."
     if share >= SPREAD_SHARE:
         return f"The evidence is spread over about {_percent(share)} of the scan's area."
-    return f"The evidence lies in about {_percent(share)} of the scan's area, marked in the heatmap."
+    return (
+        f"The evidence lies in about {_percent(share)} of the scan's area, marked in the heatmap."
+    )
 
 
 def _score(score: float) -> str:

@@ -10,7 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.detection.decoding import MIN_SIDE_PIXELS, DecodedScan, DecodingLimits, decode
+from app.detection.decoding import DecodedScan, decode
+from app.detection.limits import MIN_SIDE_PIXELS, DecodingLimits
 from app.detection.spec import modality
 from app.errors import (
     DamagedImageError,

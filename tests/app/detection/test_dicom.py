@@ -22,16 +22,14 @@ from app.errors import (
     UploadError,
 )
 from tests.app.detection.hostile import check_spoilt_copies
+from tests.dicom_files import PATIENT, make_dicom, save_dicom
 from tests.factories import (
-    PATIENT,
     dicom_bytes,
     grey8,
     grey16,
     jpeg_bytes,
-    make_dicom,
     make_grey,
     picture_bytes,
-    save_dicom,
     truncated,
 )
 

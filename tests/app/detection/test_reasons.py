@@ -41,6 +41,7 @@ def test_an_inconclusive_verdict_names_both_ends_of_the_band() -> None:
 def test_a_fake_verdict_says_how_much_of_the_scan_is_marked() -> None:
     assert "about 4 % of the scan's area" in reasons_for(Verdict.FAKE, POINT, marked(4))[1]
     assert "spread over about 70 %" in reasons_for(Verdict.FAKE, POINT, marked(70))[1]
+    assert "over the whole scan" in reasons_for(Verdict.FAKE, POINT, marked(99))[1]
     assert "faint" in reasons_for(Verdict.FAKE, POINT, QUIET)[1]
 
 
