@@ -9,6 +9,7 @@ USERNAME = re.compile(r"[A-Za-z][A-Za-z0-9._-]{2,31}")
 # Whether an address exists only a message to it can tell; this finds typing errors.
 EMAIL = re.compile(r"[^\s@<>()\[\]\\,;:\"]+@[^\s@<>()\[\]\\,;:\"]+\.[^\s@<>()\[\]\\,;:\".]{2,}")
 MAX_EMAIL_CHARACTERS = 254
+MAX_CHARACTERS_FOR_ONE = 4  # typed characters that normalisation may join into one
 MOBILE = re.compile(r"\+[1-9][0-9]{7,14}")
 MOBILE_SEPARATORS = re.compile(r"[\s.()\-‐-–]")
 
@@ -27,7 +28,12 @@ def checked_username(text: str) -> str:
 
 def normalised_email(text: str) -> str:
     """Return an address as it is kept, whether or not it can be one."""
-    return unicodedata.normalize("NFKC", text.strip())
+    text = text.strip()
+    if len(text) > MAX_EMAIL_CHARACTERS * MAX_CHARACTERS_FOR_ONE:
+        # To sort a long run of accents takes time in the square of its length: 100,000 of them
+        # would keep every thread of the server waiting for minutes.
+        return text
+    return unicodedata.normalize("NFKC", text)
 
 
 def checked_email(text: str) -> str:

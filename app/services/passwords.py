@@ -1,5 +1,6 @@
 """Passwords: which are good enough, how they are kept and how they are checked."""
 
+import logging
 import re
 import unicodedata
 from functools import cache
@@ -12,10 +13,15 @@ from app.errors import PasswordTooWeakError
 MIN_CHARACTERS = 12
 MAX_CHARACTERS = 128
 COMMON_PASSWORDS = Path(__file__).with_name("common_passwords.txt")
+# Normalisation joins up to four typed characters into one. To sort a long run of accents it takes
+# time in the square of its length, in which no other thread runs.
+MAX_TYPED_CHARACTERS = MAX_CHARACTERS * 4
 MIN_OWN_CHARACTERS = 6
 HASH_METHOD = "scrypt:32768:8:1"  # 32 MiB and some 50 ms a guess
 DECORATIONS = "0123456789!?.@#$* "
 LOOK_ALIKES = str.maketrans("013457@$!", "oieastasi")
+
+log = logging.getLogger(__name__)
 
 
 class PasswordService:
@@ -39,7 +45,8 @@ class PasswordService:
             PasswordTooWeakError: It is too short or too long, contains the username or is a
                 common one with decorations.
         """
-        characters = len(_normalised(password))
+        is_endless = len(password) > MAX_TYPED_CHARACTERS
+        characters = len(password) if is_endless else len(_normalised(password))
         if characters < MIN_CHARACTERS:
             raise PasswordTooWeakError(
                 f"Use at least {MIN_CHARACTERS} characters. A few unrelated words are easy to "
@@ -47,6 +54,9 @@ class PasswordService:
             )
         if characters > MAX_CHARACTERS:
             raise PasswordTooWeakError(f"Use at most {MAX_CHARACTERS} characters.")
+        if any("\ud800" <= character <= "\udfff" for character in password):
+            # A terminal or a pipe in another encoding than UTF-8.
+            raise PasswordTooWeakError("Use characters that can be typed on a sign-in page.")
         if username and username.casefold() in password.casefold():
             raise PasswordTooWeakError("Use a password that does not contain your username.")
         if _is_common(password):
@@ -66,10 +76,14 @@ class PasswordService:
             password_hash: None where there is no such user; the answer is False then, and takes
                 as long as it would for a user that exists.
         """
-        if len(password) > MAX_CHARACTERS * 4:  # no password of ours, and costly to normalise
+        if len(password) > MAX_TYPED_CHARACTERS:  # no password of ours
             password, password_hash = "", None
         expected = self._nobodys_hash if password_hash is None else password_hash
-        matches = check_password_hash(expected, _normalised(password))
+        try:
+            matches = check_password_hash(expected, _normalised(password))
+        except ValueError:  # the hash in the accounts file was damaged by hand
+            log.error("A stored password hash cannot be read; its user cannot sign in.")
+            return False
         return matches and password_hash is not None
 
 

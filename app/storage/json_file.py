@@ -106,7 +106,7 @@ class AtomicJSONStorage(Storage):
     def _parsed(self, data: bytes) -> Tables:
         try:
             tables = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damaged() from error
         if not _are_tables(tables):
             raise self._damaged()

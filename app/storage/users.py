@@ -104,11 +104,13 @@ class UserStore:
 
     def find_by_username(self, username: str) -> User | None:
         """Return the user of this name, whatever the case of its letters."""
-        return self._find(lambda user: user["username"].casefold() == username.casefold())
+        folded = username.casefold()
+        return self._find(lambda user: user["username"].casefold() == folded)
 
     def find_by_email(self, email: str) -> User | None:
         """Return the user of this address, whatever the case of its letters."""
-        return self._find(lambda user: user["email"].casefold() == email.casefold())
+        folded = email.casefold()
+        return self._find(lambda user: user["email"].casefold() == folded)
 
     def list(self) -> list[User]:
         """Return all users by username."""
@@ -156,6 +158,7 @@ def _document_of(user: User) -> Document:
 
 def _user_of(document: Document) -> User:
     try:
+        _check_types(document)
         return User(
             id=UUID(str(document.doc_id)),
             username=document["username"],
@@ -168,6 +171,19 @@ def _user_of(document: Document) -> User:
         )
     except (KeyError, TypeError, ValueError) as error:
         raise _broken_record() from error
+
+
+def _check_types(document: Document) -> None:
+    """Check what an edit by hand may get wrong: a "no" in place of false would let a user in.
+
+    Raises:
+        TypeError: A field holds something else than what belongs there.
+    """
+    if not isinstance(document["is_active"], bool):
+        raise TypeError("is_active is neither true nor false")
+    for name in ("username", "email", "mobile", "password_hash"):
+        if not isinstance(document[name], str):
+            raise TypeError(f"{name} is no text")
 
 
 def _broken_record() -> StorageError:

@@ -43,6 +43,7 @@ def test_an_email_is_kept_as_typed(email: str) -> None:
         "al\x00ice@hospital.org",
         "al\ud800ice@hospital.org",
         "a" * 250 + "@b.org",
+        "a@b.org" + "\u0316\u0301" * 500_000,  # to sort these would take hours
     ],
 )
 def test_what_cannot_be_an_email_is_refused(email: str) -> None:

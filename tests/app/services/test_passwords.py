@@ -30,6 +30,7 @@ def test_a_password_that_is_hard_to_guess_is_accepted(
         ("", "at least 12"),
         ("elevenchars", "at least 12"),
         ("x" * 129, "at most 128"),
+        ("ravine otter lamp \udcff", "can be typed"),
         ("the Alice in me 91", "your username"),
         ("password1234", "easily guessed"),
         ("P@ssw0rd2026!!", "easily guessed"),
@@ -72,6 +73,13 @@ def test_a_letter_can_be_typed_in_two_ways(passwords: PasswordService) -> None:
     assert passwords.is_right(decomposed, passwords.hash(composed))
 
 
+@pytest.mark.parametrize(
+    "damaged", ["", "scrypt", "scrypt:a:b:c$x$y", "scrypt:1048576:64:16$x$y", "md6$x$y"]
+)
+def test_no_password_fits_a_damaged_hash(passwords: PasswordService, damaged: str) -> None:
+    assert not passwords.is_right("ravine otter lamp 91", damaged)
+
+
 def test_nobody_has_a_password(passwords: PasswordService) -> None:
     assert not passwords.is_right("ravine otter lamp 91", None)
     assert not passwords.is_right("nobody has this password", None)
@@ -79,6 +87,16 @@ def test_nobody_has_a_password(passwords: PasswordService) -> None:
 
 def test_an_endless_password_is_wrong_and_costs_nothing(passwords: PasswordService) -> None:
     assert not passwords.is_right("x" * 10_000_000, passwords.hash("x" * 20))
+
+
+def test_an_endless_run_of_accents_is_too_long_and_is_not_sorted(
+    passwords: PasswordService,
+) -> None:
+    accents = "\u0316\u0301" * 500_000  # to sort these would take hours
+
+    with pytest.raises(PasswordTooWeakError, match="at most 128"):
+        passwords.check_strength(accents, "alice")
+    assert not passwords.is_right(accents, passwords.hash("x" * 20))
 
 
 def test_an_unknown_user_takes_as_long_as_a_wrong_password() -> None:

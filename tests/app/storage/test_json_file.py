@@ -144,7 +144,17 @@ def test_a_full_disk_leaves_the_old_content(storage: AtomicJSONStorage, path: Pa
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"", b"{", b"[]", b'{"users": []}', b'{"users": {"1": 2}}', b"\xff\xfe", b"null"]
+    "damaged",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b'{"users": []}',
+        b'{"users": {"1": 2}}',
+        b"\xff\xfe",
+        b"null",
+        b"[" * 10**6,
+    ],
 )
 def test_a_damaged_file_is_reported_and_left_alone(
     storage: AtomicJSONStorage, path: Path, damaged: bytes

@@ -164,6 +164,24 @@ def test_a_failed_write_changes_nothing(
             "is_active": True,
             "created": "2026-11-20T12:00:00+00:00",
         },
+        {
+            "username": "alice",
+            "email": "a@b.org",
+            "mobile": "",
+            "password_hash": "",
+            "role": "clinician",
+            "is_active": "no",
+            "created": "2026-11-20T12:00:00+00:00",
+        },
+        {
+            "username": "alice",
+            "email": "a@b.org",
+            "mobile": "",
+            "password_hash": None,
+            "role": "clinician",
+            "is_active": True,
+            "created": "2026-11-20T12:00:00+00:00",
+        },
     ],
 )
 def test_an_incomplete_account_is_reported(
