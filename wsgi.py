@@ -2,11 +2,12 @@
 
 import sys
 
-from app.config import Settings
+from app.config import CANNOT_START, Settings
 from app.errors import SettingError, StorageError
 from app.factory import create_app
 
 try:
     application = create_app(Settings.from_env())
 except (SettingError, StorageError) as error:
-    sys.exit(f"Veriscan cannot start. {error}")
+    sys.stderr.write(f"Veriscan cannot start. {error}\n")
+    sys.exit(CANNOT_START)

@@ -8,17 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import click
-from flask import Flask, current_app
+from flask import Flask
 from flask.cli import with_appcontext
 
 from app.config import Settings
-from app.detection.decoding import DecodingLimits
+from app.detection.limits import DecodingLimits
 from app.detection.spec import modality as spec_of
+from app.engine.engine import InProcessEngine
 from app.engine.protocol import Engine
 from app.errors import ModalityUnavailableError, RegistrationRefusedError, VeriscanError
 from app.services.analyses import judge_without_keeping
-from app.services.container import Services
 from app.services.reports import analysis_json
+from app.web.context import services
 
 
 def register_commands(app: Flask) -> None:
@@ -37,7 +38,7 @@ def create_admin(username: str, email: str, mobile: str) -> None:
 
     The password is asked for, or read from the first line of the standard input.
     """
-    accounts = _services().accounts
+    accounts = services().accounts
     with _shown_errors():
         try:
             user = accounts.create_admin(
@@ -59,7 +60,7 @@ def analyse(key: str, paths: tuple[str, ...]) -> None:
     A file that cannot be judged has its reason in the field "error"; the others are judged all
     the same, and the exit code is 1 at the end.
     """
-    settings = _services().settings
+    settings = services().settings
     limits = DecodingLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
     has_failed = False
     with _shown_errors(), _started_engine(settings, key) as engine:
@@ -69,11 +70,6 @@ def analyse(key: str, paths: tuple[str, ...]) -> None:
             click.echo(json.dumps(line))
     if has_failed:
         sys.exit(1)
-
-
-def _services() -> Services:
-    services: Services = current_app.extensions["veriscan"]
-    return services
 
 
 @contextmanager
@@ -106,8 +102,6 @@ def _started_engine(settings: Settings, key: str) -> Iterator[Engine]:
         EngineError: It cannot be served.
     """
     spec = spec_of(key)
-    from app.engine.engine import InProcessEngine  # loads PyTorch
-
     engine = InProcessEngine(
         settings.weights_dir, max_queue=1, max_batch=1, device=settings.device, only={key}
     )

@@ -22,6 +22,9 @@ DATABASE_SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
 TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
 
+CANNOT_START = 3
+"""Exit status at which gunicorn ends too; after any other it would start worker after worker."""
+
 _Number = TypeVar("_Number", int, float)
 
 

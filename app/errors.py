@@ -292,9 +292,6 @@ class PasswordTooWeakError(AccountError):
 
     field = "password"
 
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-
 
 class PasswordsDifferError(AccountError):
     """The password and its repetition differ."""
@@ -380,6 +377,3 @@ class ScanMissingError(VeriscanError):
 
 class StorageError(VeriscanError):
     """Stored data cannot be read or written."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)

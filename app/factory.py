@@ -4,7 +4,7 @@ import logging
 from datetime import timedelta
 from pathlib import Path
 
-from flask import Flask
+from flask import Flask, request
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -33,6 +33,10 @@ from app.web.context import EXTENSION
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (pages.bp, auth.bp, account.bp, analyses.bp, admin.bp, health.bp)
 
+# Only forms with scans are large, and only those are read piece by piece: any other body is held
+# in memory as a whole, and a few megabytes of "a&a&a…" would occupy the server for minutes.
+MAX_BODY_BYTES = 2**17
+TAKE_SCANS = frozenset({"analyses.create", "api.create"})
 # A form may carry several scans; each is held to the limit of a file on its own.
 LARGEST_SCANS_A_REQUEST = 4
 FORM_OVERHEAD_BYTES = 2**20
@@ -64,6 +68,7 @@ def create_app(settings: Settings, engine: Engine | None = None) -> Flask:
     )
     services = _setup_services(app, settings, engine or _engine_for(settings))
     _setup_config(app, settings, services.secret_key)
+    _setup_uploads(app, settings)
     _setup_pages(app, settings)
     _setup_proxies(app, settings)
     register_commands(app)
@@ -109,10 +114,7 @@ def _setup_config(app: Flask, settings: Settings, secret_key: str) -> None:
         SESSION_COOKIE_SECURE=settings.secure_cookies,
         SESSION_COOKIE_PATH="/",
         PERMANENT_SESSION_LIFETIME=timedelta(seconds=settings.session_lifetime_s),
-        MAX_UPLOAD_BYTES=settings.max_upload_bytes,
-        MAX_CONTENT_LENGTH=(
-            LARGEST_SCANS_A_REQUEST * settings.max_upload_bytes + FORM_OVERHEAD_BYTES
-        ),
+        MAX_CONTENT_LENGTH=MAX_BODY_BYTES,
         MAX_FORM_MEMORY_SIZE=MAX_FIELD_BYTES,
         MAX_FORM_PARTS=MAX_FORM_PARTS,
         # A form may stay open over lunch; its token ends with the session.
@@ -120,6 +122,16 @@ def _setup_config(app: Flask, settings: Settings, secret_key: str) -> None:
     )
     app.json.sort_keys = False  # type: ignore[attr-defined]  # of Flask's default provider
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+
+
+def _setup_uploads(app: Flask, settings: Settings) -> None:
+    """Let scans come in; to be called before anything that reads forms, as CSRFProtect does."""
+    largest = LARGEST_SCANS_A_REQUEST * settings.max_upload_bytes + FORM_OVERHEAD_BYTES
+
+    @app.before_request
+    def admit_scans() -> None:
+        if request.endpoint in TAKE_SCANS and request.mimetype == "multipart/form-data":
+            request.max_content_length = largest
 
 
 def _setup_pages(app: Flask, settings: Settings) -> None:

@@ -8,9 +8,12 @@ here, and any that should differ, go into gunicorn's own ``GUNICORN_CMD_ARGS``.
 import os
 import sys
 from typing import Any
+from urllib.parse import quote
 
-from app.config import Settings
-from app.errors import SettingError
+from gunicorn.glogging import Logger
+
+from app.config import CANNOT_START, Settings
+from app.errors import SettingError, VeriscanError
 
 DEFAULT_PORT = 8000
 
@@ -29,6 +32,17 @@ try:
 except SettingError as error:
     sys.exit(f"Veriscan cannot start. {error}")
 
+
+class OneLineLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
+    """Writes a path as it was sent: decoded, a line end in it would forge a line of the log."""
+
+    def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:
+        """Return what the format of the access log may name."""
+        atoms: dict[str, Any] = super().atoms(resp, req, environ, request_time)
+        atoms["U"] = quote(environ.get("PATH_INFO") or "", encoding="latin-1")
+        return atoms
+
+
 # --- what gunicorn reads --------------------------------------------------------------------
 
 bind = _bind
@@ -45,8 +59,12 @@ keepalive = 5
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
 # Nobody steers the running server from outside, and two servers on a machine must not meet.
 control_socket_disable = True
+# Whom to believe what they say of the client is one decision, VERISCAN_TRUSTED_PROXIES. Gunicorn
+# would believe everybody on this machine, even a header "PATH_INFO" that replaces the path.
+forwarded_allow_ips = ""
 # Path without query string and referrer: neither what was typed nor where from is recorded.
 accesslog = "-"
+logger_class = OneLineLogger
 access_log_format = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
 loglevel = _settings.log_level.lower()
 
@@ -54,8 +72,13 @@ loglevel = _settings.log_level.lower()
 def post_worker_init(worker: Any) -> None:
     """Start the engine once the application is built, and tell the operator where it is."""
     services = worker.wsgi.extensions["veriscan"]
-    services.start()
-    if not services.accounts.has_admin():
+    try:
+        services.start()
+        has_admin = services.accounts.has_admin()
+    except VeriscanError as error:
+        sys.stderr.write(f"Veriscan cannot start. {error}\n")
+        sys.exit(CANNOT_START)
+    if not has_admin:
         worker.log.info(
             "There is no administrator yet. Make one with: "
             ".venv/bin/flask create-admin NAME --email ADDRESS"
@@ -66,5 +89,6 @@ def post_worker_init(worker: Any) -> None:
 
 def worker_exit(server: Any, worker: Any) -> None:  # noqa: ARG001 (gunicorn's signature)
     """Stop the engine and store what it has finished."""
-    if worker.wsgi is not None:
-        worker.wsgi.extensions["veriscan"].stop()
+    application = getattr(worker, "wsgi", None)  # one that could not start has none
+    if application is not None:
+        application.extensions["veriscan"].stop()

@@ -48,7 +48,11 @@ RULES = (
     Rule("wsgi", ours=("app.factory", "app.config", "app.errors")),
     Rule("app.factory", ours=("app",), third_party=WEB),
     Rule("app.cli", ours=("app",), third_party=WEB | {"click"}),
-    Rule("app.gunicorn_conf", ours=("app.config", "app.errors")),
+    Rule(
+        "app.gunicorn_conf",
+        ours=("app.config", "app.errors"),
+        third_party=frozenset({"gunicorn"}),
+    ),
     # What all parts know.
     Rule("app"),
     Rule("app.config", ours=("app.errors",)),

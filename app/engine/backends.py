@@ -15,9 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from app.detection.architectures import Detector
-
-CPU = "cpu"
-CUDA = "cuda"
+from app.engine.protocol import CPU, CUDA
 
 logger = logging.getLogger(__name__)
 

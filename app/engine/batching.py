@@ -7,11 +7,13 @@ from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from app.engine.protocol import Judgement
 from app.errors import EngineError, EngineStoppedError, QueueFullError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PACE_BATCHES = 32
 FIRST_GUESS_S = 1.0
@@ -29,7 +31,7 @@ class WaitingScan:
     """
 
     modality: str
-    image: Tensor
+    image: "Tensor"
     height: int
     width: int
     future: "Future[Judgement]" = field(default_factory=Future)

@@ -1,4 +1,8 @@
-"""The engine that runs inside the web process: a queue, one worker thread, the networks."""
+"""The engine that runs inside the web process: a queue, one worker thread, the networks.
+
+PyTorch takes seconds to load, so it is imported where the engine starts: a command that only needs
+the accounts is quick.
+"""
 
 import logging
 import threading
@@ -7,17 +11,15 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from app.detection.spec import modalities
 from app.detection.spec import modality as spec_of
-from app.engine.backends import CPU, CUDA
 from app.engine.batching import Pace, ScanQueue, WaitingScan
-from app.engine.protocol import Availability, Judgement
-from app.engine.serving import Serving, load_serving
+from app.engine.protocol import CPU, CUDA, Availability, Judgement
 from app.errors import (
     DeviceUnavailableError,
     EngineStoppedError,
@@ -25,6 +27,9 @@ from app.errors import (
     ModalityUnavailableError,
     VeriscanError,
 )
+
+if TYPE_CHECKING:
+    from app.engine.serving import Serving
 
 DEVICES = ("auto", CPU, CUDA)
 NOT_STARTED = "Its detector is not loaded yet."
@@ -100,6 +105,8 @@ class InProcessEngine:
                 return
             self._device = _settled(self._wanted_device)
             if self._threads is not None:
+                import torch
+
                 torch.set_num_threads(self._threads)
             for key in modalities():
                 if self._only is None or key in self._only:
@@ -153,6 +160,8 @@ class InProcessEngine:
 
     def _load(self, key: str) -> None:
         """Load what serves a modality, or note why nothing does."""
+        from app.engine.serving import load_serving
+
         try:
             serving = load_serving(self._weights_dir, key, self._device, self._max_batch)
         except VeriscanError as error:
@@ -194,7 +203,7 @@ class InProcessEngine:
     def _batch_limit(self, key: str) -> int:
         return self._serving[key].backend.batch_limit
 
-    def _judge(self, serving: Serving, scans: Sequence[WaitingScan]) -> None:
+    def _judge(self, serving: "Serving", scans: Sequence[WaitingScan]) -> None:
         """Judge scans of one modality and answer their senders; if they fail together, each alone.
 
         The log gets the traceback; no error of the networks repeats a pixel.
@@ -221,6 +230,8 @@ class InProcessEngine:
 
 def _settled(wanted: str) -> str:
     """Return the device to run on."""
+    import torch
+
     has_gpu = wanted != CPU and torch.cuda.is_available()
     if wanted == CUDA and not has_gpu:
         raise DeviceUnavailableError(CUDA)

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from app.detection.card import Card
 from app.detection.verdict import Finding
 
+CPU = "cpu"
+CUDA = "cuda"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
@@ -77,6 +80,7 @@ class Engine(Protocol):
             UnknownModalityError: There is no such modality.
             ModalityUnavailableError: No checkpoint serves it.
             QueueFullError: Too many scans are waiting.
+            EngineStoppedError: The engine has been stopped.
         """
 
     def queue_length(self) -> int:

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from threading import BoundedSemaphore
 from uuid import UUID, uuid4
 
-from app.detection.decoding import DecodedScan, DecodingLimits, decode
+from app.detection.decoding import DecodedScan, decode
+from app.detection.limits import DecodingLimits
 from app.detection.spec import modality as spec_of
 from app.engine.protocol import Availability, Engine
 from app.errors import ModalityUnavailableError, NotFoundError, VeriscanError
@@ -98,19 +99,24 @@ class AnalysisService:
             pixels = pictures.quantised(scan.grey)
             analysis = new_analysis(user.id, modality, scan)
             del scan  # the grey values that count are those of the pixels that are kept
-            with self._kept(analysis, pictures.encoded(pixels)):
+            drawn = {
+                Picture.SCAN: pictures.encoded(pixels),
+                Picture.THUMBNAIL: pictures.thumbnail(pixels),
+            }
+            with self._kept(analysis, drawn):
                 self._judging.begin(analysis, pictures.restored(pixels))
         return analysis
 
     @contextmanager
-    def _kept(self, analysis: Analysis, png: bytes) -> Iterator[None]:
-        """Store a new analysis and its scan; nothing of them stays if the body fails.
+    def _kept(self, analysis: Analysis, drawn: Mapping[Picture, bytes]) -> Iterator[None]:
+        """Store a new analysis and its pictures; nothing of them stays if the body fails.
 
         The record comes first, so that no picture is ever without one, not even after a crash.
         """
         self._store.add(analysis)
         try:
-            self._images.put(analysis.id, Picture.SCAN, png)
+            for picture, png in drawn.items():
+                self._images.put(analysis.id, picture, png)
             yield
         except BaseException:
             self._discard(analysis.id)
@@ -167,8 +173,15 @@ class AnalysisService:
         Raises:
             NotFoundError: It does not exist or is not the viewer's to see.
         """
-        analysis = self.get(viewer, analysis_id)
-        return self._images.get(analysis.id, Picture.SCAN)
+        return self._images.get(self.get(viewer, analysis_id).id, Picture.SCAN)
+
+    def thumbnail_png(self, viewer: User, analysis_id: UUID) -> bytes:
+        """Return the scan small, as a greyscale PNG of at most 112 pixels a side.
+
+        Raises:
+            NotFoundError: It does not exist or is not the viewer's to see.
+        """
+        return self._images.get(self.get(viewer, analysis_id).id, Picture.THUMBNAIL)
 
     def heatmap_png(self, viewer: User, analysis_id: UUID) -> bytes:
         """Return the evidence for FAKE as an RGBA PNG to be laid over the scan.

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from app.config import Settings
-from app.detection.decoding import DecodingLimits
+from app.detection.limits import DecodingLimits
 from app.engine.protocol import Engine
 from app.services.accounts import AccountService
 from app.services.analyses import AnalysisService

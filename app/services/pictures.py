@@ -10,6 +10,7 @@ MAX_UINT8 = 255
 MAX_UINT16 = 65535
 SCAN_COMPRESSION = 3  # of 0 … 9; higher costs seconds on a large scan and saves little
 MAX_OVERLAY_SIDE = 1024
+MAX_THUMBNAIL_SIDE = 112  # twice the CSS pixels of a list's row, for dense displays
 
 # Evidence from weak to certain: the colour darkens steadily from amber to red, so that the order
 # is seen without telling red from green, and every step stands off black, grey and white.
@@ -45,6 +46,18 @@ def decoded(png: bytes) -> GreyPixels:
         if image.mode == "L":
             return np.asarray(image, dtype=np.uint8)
         return np.asarray(image, dtype=np.uint16)
+
+
+def thumbnail(pixels: GreyPixels) -> bytes:
+    """Draw pixels ``[H, W]`` small, for lists.
+
+    Returns:
+        A greyscale PNG of 8 bits, of the scan's aspect ratio and at most 112 pixels a side.
+    """
+    high_byte = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
+    image = Image.fromarray(high_byte)
+    image.thumbnail((MAX_THUMBNAIL_SIDE, MAX_THUMBNAIL_SIDE))
+    return _png(image)
 
 
 def overlay(evidence: NDArray[np.float32], width: int, height: int) -> bytes:

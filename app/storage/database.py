@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.errors import StorageError
 from app.storage.files import PRIVATE_FILE_MODE, ProcessLock
@@ -23,7 +23,7 @@ METADATA = sa.MetaData()
 
 
 class UtcDateTime(sa.TypeDecorator[datetime]):
-    """A time in UTC; SQLite forgets the zone, so it is put back."""
+    """A time in UTC; SQLite forgets the zone, and PostgreSQL answers in that of the connection."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -34,9 +34,9 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
 
     def process_result_value(self, value: datetime | None, _dialect: sa.Dialect) -> datetime | None:
         """Say that it is UTC on the way out."""
-        if value is None or value.tzinfo is not None:
-            return value
-        return value.replace(tzinfo=UTC)
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 SCHEMA_VERSIONS = sa.Table(
@@ -103,7 +103,7 @@ class Database:
     def __init__(self, url: str) -> None:
         try:
             self._engine = sa.create_engine(url)
-        except (SQLAlchemyError, NoSuchModuleError, ImportError) as error:
+        except (SQLAlchemyError, ImportError) as error:
             # The message of the error may repeat the URL with its password.
             raise StorageError(
                 "VERISCAN_DATABASE_URL cannot be used, or the driver for it is not installed."

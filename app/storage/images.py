@@ -21,6 +21,7 @@ class Picture(StrEnum):
 
     SCAN = "scan"
     HEATMAP = "heatmap"
+    THUMBNAIL = "thumbnail"
 
 
 class ImageStore:

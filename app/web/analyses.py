@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import FileStorage
 
 from app.detection.labels import Verdict
+from app.detection.verdict import Finding
 from app.errors import ModalityUnavailableError, QueueFullError, UnknownModalityError
 from app.records import Analysis
 from app.services.judging import SYNTHETIC_REASON
@@ -74,7 +75,7 @@ def show(analysis_id: UUID) -> ResponseReturnValue:
     """Show the verdict, or how far the analysis is."""
     analysis = services().analyses.get(viewer(), analysis_id)
     if analysis.finding is not None:
-        return _verdict_page(analysis)
+        return _verdict_page(analysis, analysis.finding)
     template = "analyses/failed.html" if analysis.status.is_final else "analyses/waiting.html"
     return render_template(
         template,
@@ -102,6 +103,13 @@ def status(analysis_id: UUID) -> ResponseReturnValue:
 def image(analysis_id: UUID) -> ResponseReturnValue:
     """Return the scan as it was judged."""
     return png(services().analyses.scan_png(viewer(), analysis_id))
+
+
+@bp.get("/<uuid:analysis_id>/thumbnail")
+@signed_in
+def thumbnail(analysis_id: UUID) -> ResponseReturnValue:
+    """Return the scan small, for lists."""
+    return png(services().analyses.thumbnail_png(viewer(), analysis_id))
 
 
 @bp.get("/<uuid:analysis_id>/heatmap")
@@ -166,10 +174,7 @@ def _upload_page(form: Form, intake: Intake | None = None, *, is_single: bool = 
     )
 
 
-def _verdict_page(analysis: Analysis) -> str:
-    finding = analysis.finding
-    if finding is None:
-        raise ValueError("an analysis without a finding has no verdict page")
+def _verdict_page(analysis: Analysis, finding: Finding) -> str:
     card = serving_card(analysis.modality, finding.weights_sha256)
     noun = noun_of(analysis.modality)
     return render_template(

@@ -4,10 +4,15 @@ import logging
 from dataclasses import dataclass
 from time import monotonic
 
-from flask import Flask, Response, current_app, json, render_template, request
+from flask import Flask, Response, json, render_template, request
 from flask.typing import ResponseReturnValue
 from flask_wtf.csrf import CSRFError
-from werkzeug.exceptions import HTTPException, InternalServerError, default_exceptions
+from werkzeug.exceptions import (
+    BadHost,
+    HTTPException,
+    InternalServerError,
+    default_exceptions,
+)
 from werkzeug.http import HTTP_STATUS_CODES
 
 from app.errors import (
@@ -23,6 +28,7 @@ from app.errors import (
     UploadError,
     VeriscanError,
 )
+from app.web.context import services
 from app.web.filters import megabytes
 
 API_PREFIX = "/api/"
@@ -59,7 +65,6 @@ class Words:
 
 PAGES = {
     400: Words("This request was not understood", "Go back and try again."),
-    401: Words("Please sign in", "This page is for people with an account."),
     403: Words(
         "This page is for administrators",
         "If you need it, ask an administrator of this server to change your role.",
@@ -70,7 +75,6 @@ PAGES = {
     ),
     405: Words("This page cannot be used that way", "Go to the overview and start again."),
     413: Words("This is too much to send at once", "Choose a smaller file."),
-    429: Words("Too many attempts", "Wait a few minutes, then try again."),
     500: Words(
         "Something went wrong on our side",
         "The error was noted. Try again; if it happens again, tell the administrator and give "
@@ -110,6 +114,8 @@ def _expired_form(error: CSRFError) -> Response:
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
+    if isinstance(error, BadHost):  # without a host no address can be built, so no page either
+        return problem(400, "The header “Host” names no server.")
     status = error.code or 500
     if status < 400:  # a redirect on the way to the canonical address
         return error
@@ -124,10 +130,11 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
 
 def _words_for(error: HTTPException, status: int) -> Words:
     if status == 413:
-        limit = megabytes(current_app.config["MAX_UPLOAD_BYTES"])
+        limit = megabytes(services().settings.max_upload_bytes)
         return Words(
             PAGES[413].title,
-            f"A file may have up to {limit}. Upload a single image instead of a whole study.",
+            f"A file may have up to {limit}. Choose fewer files at once, or a single image instead "
+            "of a whole study.",
         )
     words = PAGES.get(status, Words(HTTP_STATUS_CODES.get(status, "Error"), PAGES[400].detail))
     # Werkzeug's own texts say little to a person; ours are those that a view gave to abort().

@@ -105,7 +105,8 @@ def draw(finding: Finding) -> ScoreDrawing:
         )
         if end > start
     ]
-    here = _verdict_of(score, low, high, {verdict for verdict, _, _ in extents})
+    drawn = [verdict for verdict, _, _ in extents]
+    here = finding.verdict if finding.verdict in drawn else drawn[-1]
     zones: list[Zone] = []
     x = 0.0
     for (verdict, start, end), width in zip(extents, _widths(extents), strict=True):
@@ -115,14 +116,6 @@ def draw(finding: Finding) -> ScoreDrawing:
         x = round(x + width + GAP, 1)
     mark_x = next(_within(zone, score) for zone in zones if zone.is_here)
     return ScoreDrawing(zones=tuple(zones), mark_x=mark_x, score=score)
-
-
-def _verdict_of(score: float, low: float, high: float, drawn: set[Verdict]) -> Verdict:
-    if score < low:
-        return Verdict.REAL
-    if score > high or Verdict.INCONCLUSIVE not in drawn:
-        return Verdict.FAKE if Verdict.FAKE in drawn else Verdict.REAL
-    return Verdict.INCONCLUSIVE
 
 
 def _widths(extents: list[tuple[Verdict, float, float]]) -> list[float]:

@@ -29,6 +29,7 @@ for (const form of document.querySelectorAll("form[data-busy]")) {
     form.querySelector(".progress").hidden = !isBusy;
   };
   form.addEventListener("submit", (event) => {
+    if (event.defaultPrevented) return;
     if (button.getAttribute("aria-disabled") === "true") {
       event.preventDefault(); // the first click is already on its way
       return;

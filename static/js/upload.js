@@ -62,6 +62,16 @@ const refresh = () => {
 };
 
 input.addEventListener("change", refresh);
+// Before any other script hears of it: what the server would refuse is not sent to it.
+input.form.addEventListener(
+  "submit",
+  (event) => {
+    if (!input.validity.customError) return;
+    event.preventDefault();
+    input.focus();
+  },
+  { capture: true },
+);
 for (const kind of ["dragenter", "dragover"]) {
   area.addEventListener(kind, (event) => {
     event.preventDefault();

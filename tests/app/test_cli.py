@@ -1,4 +1,7 @@
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,26 +15,13 @@ from app.config import Settings
 from app.factory import create_app
 from app.records import Role
 from app.services.container import Services
+from app.web.openapi import DOCUMENT
 from tests.factories import dicom_bytes, make_grey, png_bytes, publish_tiny_weights
 
+ROOT = Path(__file__).parents[2]
 PASSWORD = "ravine otter lamp 91"
-FIELDS = {
-    "path",
-    "id",
-    "modality",
-    "status",
-    "created",
-    "verdict",
-    "probability_fake",
-    "threshold",
-    "inconclusive_band",
-    "reasons",
-    "image_sha256",
-    "weights",
-    "device",
-    "inference_ms",
-    "links",
-}
+FIELDS = {"path", *DOCUMENT["components"]["schemas"]["Analysis"]["properties"]} - {"error"}
+"""Those of the API, and the file."""
 
 
 @pytest.fixture
@@ -70,6 +60,22 @@ def lines_of(result: Result) -> list[dict[str, Any]]:
 
 
 # --- create-admin -----------------------------------------------------------------------------
+
+
+def test_making_an_admin_does_not_wait_for_torch_to_load(tmp_path: Path) -> None:
+    code = "import sys, wsgi; print('torch' in sys.modules)"
+    environment = os.environ | {"VERISCAN_DATA_DIR": str(tmp_path / "data")}
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=environment,
+        check=True,
+    )
+
+    assert done.stdout == "False\n"
 
 
 def test_an_admin_is_made_with_the_password_from_the_standard_input(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from flask import Flask, request
+from gunicorn.arbiter import Arbiter
 
 from app.config import Settings
 from app.engine.engine import InProcessEngine
-from app.errors import SettingError
 from app.factory import create_app
 from app.services.container import Services
 
@@ -43,9 +43,30 @@ def test_the_settings_reach_the_engine_and_the_limits(settings: Settings) -> Non
 
     engine = services_of(app).engine
     assert isinstance(engine, InProcessEngine)
-    assert engine.device == "cpu"
-    assert app.config["MAX_CONTENT_LENGTH"] > 2**20
-    assert app.config["MAX_FORM_PARTS"] < 1000
+    assert (engine._queue._max_scans, engine._max_batch, engine.device) == (3, 2, "cpu")
+
+
+def test_only_requests_that_bring_scans_may_be_large(settings: Settings) -> None:
+    app = create_app(replace(settings, max_upload_bytes=2**20))
+    app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # it would answer first
+    limits: list[int | None] = []
+
+    @app.before_request
+    def note_limit() -> str:
+        limits.append(request.max_content_length)
+        return "noted"
+
+    for path, mimetype in (
+        ("/analyses", "multipart/form-data"),
+        ("/api/v1/analyses", "multipart/form-data"),
+        ("/analyses", "application/x-www-form-urlencoded"),
+        ("/sign-in", "multipart/form-data"),
+    ):
+        app.test_client().post(path, content_type=f"{mimetype}; boundary=x")
+
+    # Four scans and the form around them.
+    assert limits == [5 * 2**20, 5 * 2**20, 2**17, 2**17]
+    services_of(app).stop()
 
 
 def test_a_secret_key_is_made_once_and_kept_from_others(settings: Settings) -> None:
@@ -79,10 +100,24 @@ def test_readers_of_images_log_no_headers(settings: Settings) -> None:
     assert not logging.getLogger("pydicom").isEnabledFor(logging.ERROR)
 
 
-def test_a_wrong_setting_ends_the_start_with_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("VERISCAN_NONSENSE", "1")
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("VERISCAN_NONSENSE", "1", "VERISCAN_NONSENSE: there is no such setting"),
+        ("VERISCAN_DATA_DIR", "/dev/null/data", "The data folder cannot be made"),
+    ],
+)
+def test_what_cannot_start_ends_with_a_sentence_and_not_as_if_it_could_be_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    message: str,
+) -> None:
+    monkeypatch.setenv(name, value)
 
-    with pytest.raises(SettingError, match="there is no such setting"):
-        Settings.from_env()
-    with pytest.raises(SystemExit, match=r"Veriscan cannot start\. VERISCAN_NONSENSE"):
+    with pytest.raises(SystemExit) as end:
         __import__("wsgi")
+
+    assert end.value.code == Arbiter.WORKER_BOOT_ERROR
+    assert capsys.readouterr().err.startswith(f"Veriscan cannot start. {message}")

@@ -38,7 +38,7 @@ class Server:
 
 def start_server(folder: Path, weights_dir: Path) -> Server:
     """Start gunicorn as ``make run`` does, with its data in a folder, and wait until it answers."""
-    port = _free_port()
+    port = free_port()
     data_dir, log = folder / "data", folder / "server.log"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("VERISCAN_")} | {
         "PORT": str(port),
@@ -76,7 +76,8 @@ def _gunicorn(environment: dict[str, str], output: IO[bytes]) -> subprocess.Pope
     )
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port on which nobody listens now."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]

@@ -13,6 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, Response, expect
 
+from app.config import Settings
 from tests.factories import make_grey, png_bytes
 from tests.journeys.server import Server
 
@@ -176,6 +177,20 @@ def test_a_clinician_gets_a_verdict_and_finds_it_again(
     sign_out(visitor)
     page.goto(address)
     visitor.check_page("Sign in")
+
+
+def test_a_file_over_the_limit_is_not_even_sent(visit: Callable[..., Visit]) -> None:
+    visitor = visit(DESK, has_scripts=True)
+    register(visitor)
+    sent: list[str] = []
+    visitor.page.on("request", lambda request: sent.append(request.method))
+
+    upload(visitor, "Lung CT", bytes(Settings().max_upload_bytes + 1))
+
+    expect(visitor.page.get_by_role("alert")).to_contain_text("larger than 32 MB, the limit")
+    expect(visitor.page.get_by_role("button", name="Analyse")).to_be_visible()
+    expect(visitor.page.get_by_label("2. Scan")).to_be_focused()
+    assert "POST" not in sent
 
 
 @pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no-scripts"])

@@ -10,7 +10,7 @@ from tests.app.engine.gated import Gate, GatedBackend
 
 
 @pytest.fixture
-def sizes(request: pytest.FixtureRequest) -> list[int]:
+def sizes() -> list[int]:
     """The sizes of the batches that were run."""
     return []
 

@@ -8,14 +8,13 @@ from torch import Tensor
 from app.detection.architectures import Detector, build
 from app.detection.card import ArchitectureSpec
 from app.engine.backends import (
-    CPU,
-    CUDA,
     BatchOutput,
     CpuBackend,
     CudaBackend,
     make_backend,
     run_halving,
 )
+from app.engine.protocol import CPU, CUDA
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
 

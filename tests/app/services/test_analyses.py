@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from app.config import Settings
-from app.detection.decoding import DecodingLimits, decode
+from app.detection.decoding import decode
 from app.detection.labels import Verdict
+from app.detection.limits import DecodingLimits
 from app.detection.spec import modality
 from app.engine.engine import InProcessEngine
 from app.errors import (
@@ -28,8 +29,8 @@ from app.services.analyses import AnalysisService, judge_without_keeping
 from app.services.container import Services, build_services
 from app.services.passwords import PasswordService
 from tests.app.services.conftest import HeldEngine, make_user
+from tests.dicom_files import PATIENT
 from tests.factories import (
-    PATIENT,
     dicom_bytes,
     make_grey,
     operating_point_for,
@@ -178,7 +179,7 @@ def test_a_full_queue_leaves_nothing_behind(
         services.analyses.submit(OWNER, "lung_ct", png_bytes())
 
     assert [a.id for a in services.analyses.history(OWNER).analyses] == [first.id]
-    assert files_in(settings.data_dir) == [f"{first.id.hex}.scan.png"]
+    assert files_in(settings.data_dir) == [f"{first.id.hex}.{p}.png" for p in ("scan", "thumbnail")]
     services.stop()
 
 
@@ -217,7 +218,13 @@ def test_only_its_owner_and_an_admin_can_see_or_delete_an_analysis(
     analysis = judged(analyses, png_bytes())
     stranger, admin = make_user(), make_user(Role.ADMIN)
 
-    for see in (analyses.get, analyses.scan_png, analyses.heatmap_png, analyses.delete):
+    for see in (
+        analyses.get,
+        analyses.scan_png,
+        analyses.thumbnail_png,
+        analyses.heatmap_png,
+        analyses.delete,
+    ):
         with pytest.raises(NotFoundError) as refused:
             see(stranger, analysis.id)
         with pytest.raises(NotFoundError) as missing:
@@ -228,6 +235,7 @@ def test_only_its_owner_and_an_admin_can_see_or_delete_an_analysis(
     for viewer in (OWNER, admin):
         assert analyses.get(viewer, analysis.id) == analysis
         assert analyses.scan_png(viewer, analysis.id).startswith(b"\x89PNG")
+        assert analyses.thumbnail_png(viewer, analysis.id).startswith(b"\x89PNG")
         assert analyses.heatmap_png(viewer, analysis.id).startswith(b"\x89PNG")
     assert analyses.history(admin).total == 0
     analyses.delete(admin, analysis.id)

@@ -7,7 +7,15 @@ from PIL import Image
 
 from app.detection.decoding import decode
 from app.detection.spec import modality
-from app.services.pictures import GreyPixels, decoded, encoded, overlay, quantised, restored
+from app.services.pictures import (
+    GreyPixels,
+    decoded,
+    encoded,
+    overlay,
+    quantised,
+    restored,
+    thumbnail,
+)
 from tests.factories import dicom_bytes, jpeg_bytes, make_grey, png16_bytes, png_bytes
 
 
@@ -54,6 +62,28 @@ def test_every_grey_comes_back_as_decoding_the_file_gives_it(kind: type) -> None
 def test_the_kept_picture_has_no_metadata() -> None:
     with Image.open(io.BytesIO(encoded(quantised(make_grey())))) as image:
         assert image.info == {}
+
+
+@pytest.mark.parametrize(
+    ("scan_size", "small_size"),
+    [((96, 80), (96, 80)), ((1000, 500), (112, 56)), ((64, 6000), (1, 112))],
+)
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_a_thumbnail_is_the_scan_made_small_and_never_larger(
+    scan_size: tuple[int, int], small_size: tuple[int, int], kind: type
+) -> None:
+    width, height = scan_size
+    full = np.iinfo(kind).max
+    pixels: GreyPixels = np.full((height, width), full // 2, dtype=kind)
+    pixels[:, : width // 2] = full
+
+    small = decoded(thumbnail(pixels))
+
+    assert small.dtype == np.uint8
+    assert small.shape == small_size[::-1]
+    if width > 64:
+        assert (small[:, 0] == 255).all()
+        assert (small[:, -1] == 127).all()
 
 
 def painted(evidence: NDArray[np.float32], width: int, height: int) -> NDArray[np.uint8]:

@@ -1,5 +1,6 @@
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from app.storage.database import (
     SCHEMA_VERSION,
     SCHEMA_VERSIONS,
     Database,
+    UtcDateTime,
     sqlite_url,
 )
 
@@ -126,6 +128,19 @@ def test_a_database_without_its_driver_is_reported_without_its_password() -> Non
         Database("postgresql+nodriver://veriscan:hunter@db/veriscan")
 
     assert "hunter" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("zone", [None, UTC, timezone(timedelta(hours=2))])
+def test_a_time_comes_back_in_utc_whatever_zone_the_database_answers_in(
+    zone: timezone | None,
+) -> None:
+    ten = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    answer = ten.replace(tzinfo=None) if zone is None else ten.astimezone(zone)
+
+    stored = UtcDateTime().process_result_value(answer, postgresql.dialect())  # type: ignore[no-untyped-call]
+
+    assert stored == ten
+    assert stored.tzinfo is UTC
 
 
 def test_the_tables_can_be_made_in_postgresql() -> None:

@@ -22,6 +22,7 @@ def test_a_scan_is_found_again_in_the_history(owner: Browser) -> None:
 
     assert f"/analyses/{analysis_id}" in page.links
     assert "Inconclusive" in page.text
+    assert [a["src"] for a in page.all("img")] == [f"/analyses/{analysis_id}/thumbnail"]
 
 
 def test_the_history_is_turned_page_by_page(
@@ -50,7 +51,7 @@ def test_a_deleted_analysis_is_gone(owner: Browser) -> None:
     page = owner.follow(owner.send(f"/analyses/{analysis_id}/delete"))
 
     assert "The analysis and its scan are deleted." in page.text
-    for path in ("", "/image", "/heatmap", "/status"):
+    for path in ("", "/image", "/thumbnail", "/heatmap", "/status"):
         assert owner.client.get(f"/analyses/{analysis_id}{path}").status_code == 404
 
 
@@ -62,7 +63,7 @@ def analysis_of_alice(owner: Browser) -> UUID:
     return owner.analyse()
 
 
-@pytest.mark.parametrize("path", ["", "/image", "/heatmap", "/status"])
+@pytest.mark.parametrize("path", ["", "/image", "/thumbnail", "/heatmap", "/status"])
 @pytest.mark.parametrize(
     ("actor", "status"), list(zip(CAST, (200, 404, 200, 302, 302), strict=True)), indirect=["actor"]
 )

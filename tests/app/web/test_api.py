@@ -318,7 +318,7 @@ def test_a_fault_of_ours_is_a_problem_without_its_details(
 # --- its description ------------------------------------------------------------------------
 
 
-def described(app: Flask) -> set[tuple[str, str]]:
+def described() -> set[tuple[str, str]]:
     return {
         (method.upper(), path)
         for path, operations in DOCUMENT["paths"].items()
@@ -335,7 +335,7 @@ def test_every_route_of_the_api_is_described_and_no_other(app: Flask) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
-    assert described(app) == routes
+    assert described() == routes
 
 
 def test_an_analysis_has_the_fields_that_are_described(script: Script) -> None:

@@ -3,7 +3,17 @@
 import pytest
 from flask import Flask, abort
 
-from app.errors import QueueFullError, StorageError, UploadError, VeriscanError
+from app.errors import (
+    EmptyFileError,
+    FileTooLargeError,
+    NotFoundError,
+    QueueFullError,
+    StorageError,
+    UnknownModalityError,
+    UnsupportedFormatError,
+    UsernameTakenError,
+    VeriscanError,
+)
 from app.services.container import Services
 from app.web.errors import PAGES, status_of
 from app.web.guards import public
@@ -95,6 +105,29 @@ def test_nothing_outside_the_static_folder_is_served(anonymous: Browser, path: s
     assert anonymous.client.get(path).status_code == 404
 
 
-def test_every_error_of_ours_has_a_status() -> None:
-    assert status_of(UploadError("x")) == 422
-    assert status_of(VeriscanError("x")) == 500
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (NotFoundError("analysis"), 404),
+        (FileTooLargeError(2**20), 413),
+        (UnsupportedFormatError(), 415),
+        (EmptyFileError(), 422),
+        (UnknownModalityError("x", known=()), 422),
+        (UsernameTakenError(), 422),
+        (QueueFullError(retry_after_s=1), 503),
+        (StorageError("x"), 503),
+        (VeriscanError("x"), 500),
+    ],
+)
+def test_an_error_of_ours_has_the_status_of_its_kind(error: VeriscanError, status: int) -> None:
+    assert status_of(error) == status
+
+
+def test_a_host_that_cannot_be_one_is_refused_without_a_fault_of_ours(
+    app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    response = app.test_client().get("/account", headers={"Host": "a" * 5000})
+
+    assert response.status_code == 400
+    assert "Host" in response.get_json()["detail"]
+    assert not caplog.records

@@ -6,23 +6,36 @@ from itertools import pairwise
 import pytest
 
 from app.detection.labels import Verdict
-from app.detection.verdict import OperatingPoint
+from app.detection.verdict import Finding, OperatingPoint
 from app.web.score_drawing import WIDTH, draw
 from tests.app.web.test_wording import FINDING
 
 BANDS = [(0.2, 0.8), (0.5, 0.5), (0.0, 1.0), (0.0, 0.4), (0.6, 1.0), (0.001, 0.002), (0.0, 0.0)]
 
 
+def finding_at(score: float, band: tuple[float, float] = FINDING.inconclusive_band) -> Finding:
+    """Return what the engine finds at a score."""
+    point = OperatingPoint(temperature=1, bias=0, threshold=band[0], inconclusive_band=band)
+    return replace(
+        FINDING,
+        verdict=point.verdict(score),
+        probability_fake=score,
+        threshold=point.threshold,
+        inconclusive_band=band,
+    )
+
+
 @pytest.mark.parametrize("band", BANDS)
 @pytest.mark.parametrize("score", [0.0, 0.0001, 0.2, 0.3, 0.5, 0.8, 0.9999, 1.0])
 def test_the_mark_lies_in_the_zone_of_the_verdict(score: float, band: tuple[float, float]) -> None:
-    point = OperatingPoint(temperature=1, bias=0, threshold=band[0], inconclusive_band=band)
-    drawing = draw(replace(FINDING, probability_fake=score, inconclusive_band=band))
+    finding = finding_at(score, band)
+    drawing = draw(finding)
 
     (here,) = [zone for zone in drawing.zones if zone.is_here]
     assert here.x <= drawing.mark_x <= here.x + here.width
+    assert here.low <= score <= here.high
     drawn = {zone.verdict for zone in drawing.zones}
-    assert here.verdict is point.verdict(score) or point.verdict(score) not in drawn
+    assert here.verdict is finding.verdict or finding.verdict not in drawn
 
 
 @pytest.mark.parametrize("band", BANDS)
@@ -38,7 +51,7 @@ def test_the_zones_fill_the_drawing_without_overlap(band: tuple[float, float]) -
 
 
 def test_a_higher_score_never_lies_further_left() -> None:
-    marks = [draw(replace(FINDING, probability_fake=n / 200)).mark_x for n in range(201)]
+    marks = [draw(finding_at(n / 200)).mark_x for n in range(201)]
 
     assert marks == sorted(marks)
 
@@ -58,7 +71,7 @@ def test_the_drawing_is_told_in_words() -> None:
     [(0.0, "0"), (0.00001, "below 0.001"), (0.5, "0.5"), (0.99999, "above 0.999"), (1.0, "1")],
 )
 def test_a_score_is_never_rounded_to_certainty(score: float, text: str) -> None:
-    assert draw(replace(FINDING, probability_fake=score)).score_text == text
+    assert draw(finding_at(score)).score_text == text
 
 
 def test_the_inconclusive_zone_is_the_only_one_where_nothing_else_can_be_said() -> None:

@@ -11,8 +11,8 @@ from app.detection.labels import Verdict
 from app.engine.engine import InProcessEngine
 from app.services.container import Services
 from tests.app.web.conftest import Browser, MakeApp, browser_on
+from tests.dicom_files import PATIENT
 from tests.factories import (
-    PATIENT,
     dicom_bytes,
     make_grey,
     operating_point_for,
@@ -146,11 +146,12 @@ def test_neither_the_header_nor_the_file_name_is_shown_stored_or_logged(
         assert value.encode() not in stored
 
 
-def test_the_scan_and_the_heatmap_are_pictures_of_the_same_shape(owner: Browser) -> None:
+def test_the_scan_its_thumbnail_and_the_heatmap_are_pictures_of_it(owner: Browser) -> None:
     analysis_id = owner.analyse(png_bytes(make_grey(120, 90)))
 
-    for picture in ("image", "heatmap"):
+    sizes = {"image": [120, 90], "heatmap": [120, 90], "thumbnail": [112, 84]}
+    for picture, size in sizes.items():
         response = owner.client.get(f"/analyses/{analysis_id}/{picture}")
         assert response.mimetype == "image/png"
         assert response.headers["Cache-Control"] == "no-store"
-        assert np.frombuffer(response.data[16:24], ">u4").tolist() == [120, 90]
+        assert np.frombuffer(response.data[16:24], ">u4").tolist() == size
