@@ -15,6 +15,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from training.data.images import read_grey
+from training.fakes.adversarial import against
 from training.fakes.base import Fake, Generator, register
 from training.fakes.checkpoints import Stateful, load_checkpoint, save_checkpoint
 
@@ -87,13 +88,13 @@ class DCGAN(Generator):
             flipped = torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(-1), batch)
             fakes = self.generator(torch.randn(len(batch), LATENT, 1, 1))
             # One-sided label smoothing (Salimans et al. 2016) keeps the discriminator in reach.
-            loss_d = _against(self.discriminator(flipped), 0.9) + _against(
+            loss_d = against(self.discriminator(flipped), 0.9) + against(
                 self.discriminator(fakes.detach()), 0.0
             )
             optimiser_d.zero_grad()
             loss_d.backward()
             optimiser_d.step()
-            loss_g = _against(self.discriminator(fakes), 1.0)
+            loss_g = against(self.discriminator(fakes), 1.0)
             optimiser_g.zero_grad()
             loss_g.backward()
             optimiser_g.step()
@@ -153,7 +154,3 @@ def _initialise(module: nn.Module) -> None:
     elif isinstance(module, nn.BatchNorm2d):
         nn.init.normal_(module.weight, 1.0, 0.02)
         nn.init.zeros_(module.bias)
-
-
-def _against(logits: Tensor, target: float) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))

@@ -15,23 +15,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
 from training.data.images import read_grey
 from training.fakes.base import Fake, Generator, register
-from training.fakes.checkpoints import load_checkpoint, save_checkpoint
+from training.fakes.painters import (
+    BORDER,
+    HOLE_SIDE,
+    PATCH_SIDE,
+    Painter,
+    PainterTraining,
+    with_hole,
+)
 from training.fakes.sites import SITE_FINDERS, Points
 from training.seeding import generator_for
 
-PATCH_SIDE = 32
-HOLE_SIDE = 20
-BORDER = (PATCH_SIDE - HOLE_SIDE) // 2
-HOLE = slice(BORDER, BORDER + HOLE_SIDE)
 SPREADS = 3.0  # standard deviations around the mean that fill the painters' range of about [-1, 1]
 MIN_SPREAD = 0.02  # of grey values; keeps even regions from being blown up into noise
-L1_WEIGHT = 100.0  # pix2pix (Isola et al. 2017), which CT-GAN's networks follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,13 @@ class InpaintingGAN(Generator):
         self.find_sites = SITE_FINDERS[sites]
         self.min_side, self.max_side = min_side, max_side
         self.patches_per_scan, self.steps, self.batch_size = patches_per_scan, steps, batch_size
-        self.painters = {"injection": _Painter(), "removal": _Painter()}
+        self.painters = {"injection": Painter(), "removal": Painter()}
 
     def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:
         """Train the two painters; see ``Generator.fit``."""
         patches: dict[str, Tensor] | None = None
         for tamper, painter in self.painters.items():
-            trainer = _PainterTraining(painter, seed=seed)
+            trainer = PainterTraining(painter, seed=seed)
             if trainer.resume(folder / tamper) < self.steps:
                 patches = patches or self._patches(scans, seed)
                 trainer.run(patches[tamper], self.steps, self.batch_size, folder / tamper)
@@ -141,7 +143,7 @@ class InpaintingGAN(Generator):
         region = original[place.window]
         patch = _resampled(region, PATCH_SIDE)
         exposure = _Exposure.of(patch)
-        condition = _with_hole(torch.from_numpy(exposure.normalised(patch))[None, None])
+        condition = with_hole(torch.from_numpy(exposure.normalised(patch))[None, None])
         painted = exposure.restored(self.painters[tamper](condition)[0, 0].numpy())
         filled = _resampled(painted, place.side)
         filled = filled + _noise_like(region, rng) * (1 - float(rng.uniform(0, 0.5)))
@@ -170,122 +172,6 @@ class _Exposure:
 
     def restored(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:
         return (patch * SPREADS * self.spread + self.mean).astype(np.float32)
-
-
-class _Painter(nn.Module):
-    """A small U-Net: a patch with a hole and the hole's mask in, the whole patch out."""
-
-    def __init__(self, width: int = 24) -> None:
-        super().__init__()
-        self.down1 = _block(2, width, stride=1)
-        self.down2 = _block(width, width * 2, stride=2)
-        self.down3 = _block(width * 2, width * 4, stride=2)
-        self.middle = _block(width * 4, width * 4, stride=2)
-        self.up3 = _block(width * 8, width * 4, stride=1)
-        self.up2 = _block(width * 6, width * 2, stride=1)
-        self.up1 = _block(width * 3, width, stride=1)
-        self.out = nn.Conv2d(width, 1, 3, padding=1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Return normalised patches ``[B, 1, 32, 32]`` for inputs ``[B, 2, 32, 32]``."""
-        first = self.down1(images)
-        second = self.down2(first)
-        third = self.down3(second)
-        deep = self.middle(third)
-        deep = self.up3(torch.cat([_doubled(deep), third], 1))
-        deep = self.up2(torch.cat([_doubled(deep), second], 1))
-        deep = self.up1(torch.cat([_doubled(deep), first], 1))
-        painted: Tensor = self.out(deep)
-        return painted
-
-
-class _PainterTraining:
-    """Adversarial training of one painter against a discriminator of patches of the patch."""
-
-    def __init__(self, painter: _Painter, *, seed: int) -> None:
-        torch.manual_seed(seed)
-        painter.apply(_redraw)  # it was built before the seed was known
-        self.seed = seed
-        self.painter = painter
-        self.critic = nn.Sequential(
-            nn.Conv2d(2, 32, 4, stride=2, padding=1),
-            nn.LeakyReLU(0.2),
-            _block(32, 64, stride=2),
-            nn.Conv2d(64, 1, 3, padding=1),
-        )
-        self.optimiser_p = torch.optim.Adam(painter.parameters(), 2e-4, betas=(0.5, 0.999))
-        self.optimiser_c = torch.optim.Adam(self.critic.parameters(), 2e-4, betas=(0.5, 0.999))
-        self.done = 0
-
-    @property
-    def _parts(self) -> dict[str, nn.Module | torch.optim.Optimizer]:
-        return {
-            "painter": self.painter,
-            "critic": self.critic,
-            "optimiser_p": self.optimiser_p,
-            "optimiser_c": self.optimiser_c,
-        }
-
-    def resume(self, folder: Path) -> int:
-        """Load what was learned before; return the steps that had been done."""
-        self.done = load_checkpoint(folder, self._parts)
-        return self.done
-
-    def run(self, patches: Tensor, steps: int, batch_size: int, folder: Path) -> None:
-        """Train to ``steps``, saving every hundred."""
-        self.painter.train()
-        for step in tqdm(range(self.done, steps), desc=f"painter ({folder.name})", unit="step"):
-            rng = generator_for("painter", self.seed, step)
-            batch = patches[torch.from_numpy(rng.integers(len(patches), size=batch_size))]
-            if rng.random() < 0.5:
-                batch = batch.flip(-1)
-            self._step(torch.rot90(batch, int(rng.integers(4)), (-2, -1)))
-            if (step + 1) % 100 == 0 or step + 1 == steps:
-                save_checkpoint(folder, self._parts, step + 1)
-
-    def _step(self, real: Tensor) -> None:
-        condition = _with_hole(real)
-        context = condition[:, :1]
-        painted = self.painter(condition)
-        loss_c = _against(self.critic(torch.cat([context, real], 1)), 1.0) + _against(
-            self.critic(torch.cat([context, painted.detach()], 1)), 0.0
-        )
-        self.optimiser_c.zero_grad()
-        loss_c.backward()
-        self.optimiser_c.step()
-        fooled = _against(self.critic(torch.cat([context, painted], 1)), 1.0)
-        loss_p = fooled + L1_WEIGHT * functional.l1_loss(painted, real)
-        self.optimiser_p.zero_grad()
-        loss_p.backward()
-        self.optimiser_p.step()
-
-
-def _block(channels_in: int, channels_out: int, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(channels_in, channels_out, 3, stride=stride, padding=1),
-        nn.BatchNorm2d(channels_out),
-        nn.LeakyReLU(0.2),
-    )
-
-
-def _redraw(module: nn.Module) -> None:
-    if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
-        module.reset_parameters()
-
-
-def _doubled(features: Tensor) -> Tensor:
-    return functional.interpolate(features, scale_factor=2.0, mode="nearest")
-
-
-def _against(logits: Tensor, target: float) -> Tensor:
-    return functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, target))
-
-
-def _with_hole(patches: Tensor) -> Tensor:
-    """Return patches with a blank middle, and the middle's mask as second channel."""
-    hole = torch.zeros_like(patches)
-    hole[..., HOLE, HOLE] = 1
-    return torch.cat([patches * (1 - hole), hole], 1)
 
 
 def _resampled(region: NDArray[np.float32], side: int) -> NDArray[np.float32]:
