@@ -48,8 +48,9 @@ class OneLineLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
 bind = _bind
 workers = 1
 worker_class = "gthread"
-# A thread waits while its scan is judged or its file comes in over a slow line.
-threads = 16
+# A thread is held by each upload on its way and by each page that waits for a verdict; what is dear
+# (decoding, hashing, judging) has bounds of its own, so there may be many.
+threads = 64
 # The worker gives a sign of life every second, but not while it loads weights at the start.
 timeout = 120
 # Enough for the scan in work to get its verdict when the server is stopped.

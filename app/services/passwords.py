@@ -1,10 +1,12 @@
 """Passwords: which are good enough, how they are kept and how they are checked."""
 
 import logging
+import os
 import re
 import unicodedata
 from functools import cache
 from pathlib import Path
+from threading import BoundedSemaphore
 
 from werkzeug.security import check_password_hash, generate_password_hash
 
@@ -18,6 +20,7 @@ COMMON_PASSWORDS = Path(__file__).with_name("common_passwords.txt")
 MAX_TYPED_CHARACTERS = MAX_CHARACTERS * 4
 MIN_OWN_CHARACTERS = 6
 HASH_METHOD = "scrypt:32768:8:1"  # 32 MiB and some 50 ms a guess
+MAX_HASHED_AT_ONCE = os.cpu_count() or 1  # more would only take memory from each other
 DECORATIONS = "0123456789!?.@#$* "
 LOOK_ALIKES = str.maketrans("013457@$!", "oieastasi")
 
@@ -33,6 +36,7 @@ class PasswordService:
 
     def __init__(self, method: str = HASH_METHOD) -> None:
         self._method = method
+        self._hashing = BoundedSemaphore(MAX_HASHED_AT_ONCE)
         # Made now, so that the first unknown user does not take longer than the next.
         self._nobodys_hash = _nobodys_hash(method)
 
@@ -66,7 +70,8 @@ class PasswordService:
 
     def hash(self, password: str) -> str:
         """Return a salted hash that names its own method and cost."""
-        return generate_password_hash(_normalised(password), method=self._method)
+        with self._hashing:
+            return generate_password_hash(_normalised(password), method=self._method)
 
     def is_right(self, password: str, password_hash: str | None) -> bool:
         """Return whether this is the password of the hash.
@@ -80,7 +85,8 @@ class PasswordService:
             password, password_hash = "", None
         expected = self._nobodys_hash if password_hash is None else password_hash
         try:
-            matches = check_password_hash(expected, _normalised(password))
+            with self._hashing:
+                matches = check_password_hash(expected, _normalised(password))
         except ValueError:  # the hash in the accounts file was damaged by hand
             log.error("A stored password hash cannot be read; its user cannot sign in.")
             return False

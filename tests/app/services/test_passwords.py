@@ -1,9 +1,13 @@
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from werkzeug.security import check_password_hash
 
 from app.errors import PasswordTooWeakError
-from app.services.passwords import PasswordService
+from app.services import passwords as passwords_module
+from app.services.passwords import MAX_HASHED_AT_ONCE, PasswordService
 
 
 @pytest.mark.parametrize(
@@ -116,3 +120,31 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password() -> None:
 
 def test_the_default_hash_is_scrypt_at_full_cost() -> None:
     assert PasswordService().hash("x").startswith("scrypt:32768:8:1$")
+
+
+def test_a_crowd_that_signs_in_at_once_does_not_hash_all_at_once(
+    passwords: PasswordService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each hash takes 32 MiB: as many as there are threads would fill a small machine."""
+    lock, hashing, most = threading.Lock(), 0, 0
+
+    def counted(expected: str, password: str) -> bool:
+        nonlocal hashing, most
+        with lock:
+            hashing += 1
+            most = max(most, hashing)
+        time.sleep(0.01)
+        try:
+            return check_password_hash(expected, password)
+        finally:
+            with lock:
+                hashing -= 1
+
+    monkeypatch.setattr(passwords_module, "check_password_hash", counted)
+    stored = passwords.hash("ravine otter lamp 91")
+
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(passwords.is_right, ["ravine otter lamp 91"] * 32, [stored] * 32))
+
+    assert all(answers)
+    assert most <= MAX_HASHED_AT_ONCE
