@@ -25,7 +25,7 @@ class UserTable(Table):
     queries from a cache that knows nothing of other processes.
     """
 
-    document_id_class = str  # type: ignore[assignment]
+    document_id_class = str  # type: ignore[assignment]  # TinyDB says int, takes any
     default_query_cache_capacity = 0
 
 
@@ -83,7 +83,7 @@ class UserStore:
         """
         with self.transaction():
             self.get(user_id)
-            self._users.remove(doc_ids=[str(user_id)])  # type: ignore[list-item]
+            self._users.remove(doc_ids=[str(user_id)])  # type: ignore[list-item]  # see UserTable
 
     def get(self, user_id: UUID) -> User:
         """Return a user.
@@ -99,7 +99,7 @@ class UserStore:
 
     def find(self, user_id: UUID) -> User | None:
         """Return a user, or None where there is none with this id."""
-        document = self._users.get(doc_id=str(user_id))  # type: ignore[call-overload]
+        document = self._users.get(doc_id=str(user_id))  # type: ignore[call-overload]  # see UserTable
         return None if document is None else _user_of(document)
 
     def find_by_username(self, username: str) -> User | None:
@@ -153,7 +153,7 @@ def _document_of(user: User) -> Document:
         "is_active": user.is_active,
         "created": user.created.isoformat(),
     }
-    return Document(fields, doc_id=str(user.id))  # type: ignore[arg-type]
+    return Document(fields, doc_id=str(user.id))  # type: ignore[arg-type]  # see UserTable
 
 
 def _user_of(document: Document) -> User:

@@ -60,4 +60,4 @@ def test_an_unknown_modality_is_named_along_with_the_known_ones() -> None:
 
 def test_the_lookup_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
-        modalities()["toe"] = modality("lung_ct")  # type: ignore[index]
+        modalities()["toe"] = modality("lung_ct")  # type: ignore[index]  # that it cannot be set

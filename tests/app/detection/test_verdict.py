@@ -104,4 +104,4 @@ def test_an_impossible_operating_point_cannot_be_made(
     change: dict[str, float | tuple[float, float]], says: str
 ) -> None:
     with pytest.raises(ValueError, match=says):
-        point(**change)  # type: ignore[arg-type]
+        point(**change)  # type: ignore[arg-type]  # wrong on purpose

@@ -304,7 +304,7 @@ def test_an_impossible_option_is_refused(
     tmp_path: Path, option: dict[str, int | str], says: str
 ) -> None:
     with pytest.raises(ValueError, match=says):
-        InProcessEngine(tmp_path, **({"max_queue": 4, "max_batch": 2} | option))  # type: ignore[arg-type]
+        InProcessEngine(tmp_path, **({"max_queue": 4, "max_batch": 2} | option))  # type: ignore[arg-type]  # wrong on purpose
 
 
 def test_an_engine_may_be_told_to_load_one_modality_only(tiny_weights_dir: Path) -> None:

@@ -137,14 +137,14 @@ def test_a_time_comes_back_in_utc_whatever_zone_the_database_answers_in(
     ten = datetime(2026, 11, 20, 10, tzinfo=UTC)
     answer = ten.replace(tzinfo=None) if zone is None else ten.astimezone(zone)
 
-    stored = UtcDateTime().process_result_value(answer, postgresql.dialect())  # type: ignore[no-untyped-call]
+    stored = UtcDateTime().process_result_value(answer, postgresql.dialect())  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
     assert stored == ten
     assert stored.tzinfo is UTC
 
 
 def test_the_tables_can_be_made_in_postgresql() -> None:
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy's
 
     statements = [
         str(CreateTable(table).compile(dialect=dialect)) for table in METADATA.tables.values()
