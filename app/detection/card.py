@@ -105,7 +105,7 @@ class Card:
         modality: Key of the modality it judges.
         sha256: Of the checkpoint file, hex.
         created: Day of publication, ISO 8601.
-        metrics: Measured once on the test side, by name (``auc``, ``balanced_accuracy``,
+        metrics: Measured on the test side, by name (``auc``, ``balanced_accuracy``,
             ``false_alarm_rate``, ``miss_rate``, ``coverage``, ``selective_accuracy``, ``ece`` …).
         metrics_by_generator: AUC of each generator's fakes against the authentic test scans.
         data: The data sets behind it.

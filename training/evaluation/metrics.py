@@ -73,7 +73,7 @@ def estimate(
         value=value,
         low=float(low),
         high=float(high),
-        note=f"{count} scans of {len(groups)} patients",
+        note=f"{count} scans of {len(groups)} patients or synthetic scans",
     )
 
 

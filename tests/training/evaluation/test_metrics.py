@@ -223,7 +223,7 @@ def test_an_interval_holds_the_figure_and_says_how_many_it_stands_on() -> None:
     assert figure.high is not None
     assert figure.value == auc(p)
     assert 0.5 < figure.low < auc(p) < figure.high <= 1
-    assert figure.note == "150 scans of 150 patients"
+    assert figure.note == "150 scans of 150 patients or synthetic scans"
 
 
 def test_an_interval_is_the_same_every_time() -> None:
