@@ -1,7 +1,12 @@
-"""Configurations: one TOML file a data set, one a trained system. An unknown key is an error."""
+"""Configurations: one TOML file a data set, one a trained system. An unknown key is an error.
 
+A data set's is described in ``training.dataset_config``, the parts of a system's that say how it
+is trained in ``training.recipe``.
+"""
+
+import math
 import tomllib
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -9,126 +14,59 @@ import dacite
 
 from app.detection.card import ArchitectureSpec, PreprocessingSpec
 from app.detection.preprocessing import IMAGENET_MEAN, IMAGENET_STD, PREPROCESSING_VERSION
+from training.dataset_config import DatasetConfig, FakesConfig, SideShares
 from training.errors import ConfigError
+from training.recipe import (
+    AugmentationConfig,
+    Budget,
+    L2Config,
+    PhaseConfig,
+    Precision,
+    at_most,
+)
+
+__all__ = [
+    "CONFIGS_DIR",
+    "DATASETS_DIR",
+    "AugmentationConfig",
+    "Budget",
+    "DatasetConfig",
+    "DiagnosisConfig",
+    "FakesConfig",
+    "L2Config",
+    "PhaseConfig",
+    "SideShares",
+    "SystemConfig",
+    "load_dataset_config",
+    "load_system_config",
+]
 
 CONFIGS_DIR = Path(__file__).parent / "configs"
 DATASETS_DIR = CONFIGS_DIR / "datasets"
 
 T = TypeVar("T")
-Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
+NO_NORMALISATION = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SideShares:
-    """How a source's patients are divided. The three shares add up to 1.
+class DiagnosisConfig:
+    """A medical finding to be learned in place of forgery, from authentic scans alone.
+
+    Document 004 trains its classifiers so, to watch their accuracy fall on fakes. What is trained
+    so is no detector and is never published.
 
     Attributes:
-        train: Share whose scans train the generators and the detector.
-        validation: Share for early stopping, calibration and the inconclusive band.
-        test: Share that is measured on, once.
+        column: Of the manifest, such as ``grade``. Scans without an entry are left out.
+        positive: Its entries that make the class which stands in FAKE's place, such as 2, 3, 4.
     """
 
-    train: float
-    validation: float
-    test: float
-
-    def __post_init__(self) -> None:
-        if (
-            min(self.train, self.validation, self.test) < 0
-            or abs(self.train + self.validation + self.test - 1) > 1e-6
-        ):
-            raise ValueError("the shares of train, validation and test must add up to 1")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FakesConfig:
-    """One generator of a data set.
-
-    Attributes:
-        generator: As registered in ``training.fakes``.
-        per_real: Fakes made for each authentic scan of a side.
-        seed: Of the first fake; the others count on from it.
-        arguments: Keyword arguments of the generator.
-    """
-
-    generator: str
-    per_real: int = 1
-    seed: int = 0
-    arguments: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DatasetConfig:
-    """A data set: which scans, on which sides, with which fakes.
-
-    Attributes:
-        name: Of the file.
-        modality: Key of the modality; other rows of the manifest are passed over.
-        seed: Of the division into sides.
-        sides: The division of every source that is not named in ``own_sides``.
-        own_sides: The division of single sources, such as fakes of a third party that must not
-            train anything.
-        fakes: The generators.
-    """
-
-    name: str
-    modality: str
-    seed: int
-    sides: SideShares
-    own_sides: dict[str, SideShares] = field(default_factory=dict)
-    fakes: list[FakesConfig] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AugmentationConfig:
-    """How strongly training scans are varied; each probability in [0, 1], 0 switches it off.
-
-    Attributes:
-        flip_vertical: Whether scans may stand on their head (and be turned by 90°).
-        zoom: Largest factor of scaling up, and of scaling down, at least 1.
-        window: Probability of another window (contrast, exposure, gamma).
-        resample: Probability of a loss of resolution: scaled down and up again.
-        min_resolution: Least share of the resolution that is left by it, for crops without a
-            local edit (with one, never under one half).
-        blur: Probability of a Gaussian blur or of sharpening.
-        noise: Probability of Gaussian noise.
-        jpeg: Probability of a JPEG round trip.
-    """
-
-    flip_vertical: bool = False
-    zoom: float = 1.15
-    window: float = 0.7
-    resample: float = 0.3
-    min_resolution: float = 0.125
-    blur: float = 0.2
-    noise: float = 0.3
-    jpeg: float = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PhaseConfig:
-    """A stretch of training at one crop size.
-
-    Attributes:
-        epochs: At most so many.
-        steps_per_epoch: Optimiser steps an epoch.
-        crop_size: Side of the training crops, in pixels; a multiple of 32.
-        batch_size: Scans a step; even, since fakes come with an authentic partner.
-        learning_rate: Peak of the one-cycle schedule.
-        patience: Epochs without a better validation AUC after which the phase ends.
-    """
-
-    epochs: int
-    steps_per_epoch: int
-    crop_size: int
-    batch_size: int
-    learning_rate: float
-    patience: int = 5
+    column: Literal["grade"]
+    positive: list[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemConfig:
-    """A detector to be trained.
+    """A network to be trained: a detector, unless it has a ``diagnosis``.
 
     Attributes:
         name: Of the file and of the published checkpoint.
@@ -137,14 +75,26 @@ class SystemConfig:
         architecture: Builder and its arguments.
         image_size: Side of the square input of the published detector, in pixels.
         phases: One after the other, each continuing from the best checkpoint before it.
-        initialisation: How the weights begin: ``random`` or ``imagenet`` (see
-            ``training.classifiers.initialisation``).
+        diagnosis: What to learn in place of forgery.
+        normalisation: ``imagenet`` (its mean and deviation) or ``none`` (grey values in [0, 1]).
+        sampling: ``pairs`` (crops of a fake and its authentic partner) or ``epoch`` (every whole
+            scan of the training side once, in an order drawn anew, as the documents do).
+        max_scans: At most so many authentic scans of each side, and fakes of each generator on it;
+            None takes all.
+        initialisation: How the weights begin: ``random``, ``imagenet`` or
+            ``imagenet_or_random`` (see ``training.classifiers.initialisation``).
         frozen_trunk: Whether the trunk keeps the weights it begins with.
+        monitor: ``validation_auc`` or ``validation_loss``: what tells the best epoch and stops
+            early. Of epochs with equal AUC, that with the lowest loss is the best.
         cell_loss: Share of the loss that goes to single cells, the rest to whole scans.
         local_share: Share of the fakes that are local edits, in [0, 1].
-        weight_decay: Of AdamW.
+        source_balance: How alike the sources of scans count in pairs: 0 draws every scan alike,
+            so the largest source rules, 1 draws every source alike; in [0, 1].
+        weight_decay: Of AdamW; the other optimisers have none.
+        l2: Penalty on large weights, as in Keras.
+        gradient_clip: Largest norm of the gradient; 0 does not clip.
         precision: Lightning's name for it: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
-        validation_scans: At most so many of the validation side after each epoch.
+        validation_scans: At most so many of the validation side after each epoch; 0 for all.
         augmentation: How scans are varied.
         max_error_outside_band: Each error rate allowed outside the inconclusive band.
         minimums: Least values of metrics on the test side without which nothing is published.
@@ -158,11 +108,19 @@ class SystemConfig:
     architecture: ArchitectureSpec
     image_size: int
     phases: list[PhaseConfig]
+    diagnosis: DiagnosisConfig | None = None
+    normalisation: Literal["imagenet", "none"] = "imagenet"
+    sampling: Literal["pairs", "epoch"] = "pairs"
+    max_scans: int | None = None
     initialisation: str = "random"
     frozen_trunk: bool = False
+    monitor: Literal["validation_auc", "validation_loss"] = "validation_auc"
     cell_loss: float = 0.5
     local_share: float = 0.6
+    source_balance: float = 0.0
     weight_decay: float = 0.01
+    l2: L2Config | None = None
+    gradient_clip: float = 1.0
     precision: Precision = "bf16-mixed"
     validation_scans: int = 240
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
@@ -171,20 +129,69 @@ class SystemConfig:
     intended_use: str
     limits: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        if self.sampling == "pairs" and any(p.steps_per_epoch is None for p in self.phases):
+            raise ValueError('a phase of pairs needs "steps_per_epoch"')
+        if self.diagnosis is not None and (self.sampling == "pairs" or self.cell_loss):
+            raise ValueError('a diagnosis needs sampling = "epoch" and cell_loss = 0.0')
+        if self.sampling == "epoch" and any(p.crop_size != self.image_size for p in self.phases):
+            raise ValueError('sampling = "epoch" shows whole scans: set crop_size to image_size')
+
     @property
-    def learned_from(self) -> "SystemConfig":
-        """This config without what only the card or the gate needs: the same network results."""
-        return replace(self, max_error_outside_band=0.0, minimums={}, intended_use="", limits=[])
+    def learned_from(self) -> dict[str, Any]:
+        """Every setting that the trained network depends on, without those left at their default.
+
+        So a setting that is added later leaves earlier runs as valid as they were.
+        """
+        network = replace(
+            self, max_error_outside_band=0.01, minimums={}, intended_use="", limits=[]
+        )
+        return _settings(network)
 
     @property
     def preprocessing(self) -> PreprocessingSpec:
-        """How the detector's input is made."""
+        """How the network's input is made."""
+        imagenet = self.normalisation == "imagenet"
+        mean, std = (IMAGENET_MEAN, IMAGENET_STD) if imagenet else NO_NORMALISATION
         return PreprocessingSpec(
-            image_size=self.image_size,
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
-            version=PREPROCESSING_VERSION,
+            image_size=self.image_size, mean=mean, std=std, version=PREPROCESSING_VERSION
         )
+
+    def within(self, budget: Budget) -> "SystemConfig":
+        """Return this system cut down to a budget, under a name of its own."""
+        size = at_most(self.image_size, budget.image_size) or self.image_size
+        arguments = dict(self.architecture.arguments)
+        if "image_size" in arguments:
+            arguments["image_size"] = size
+        if "patch_size" in arguments:
+            arguments["patch_size"] = math.gcd(arguments["patch_size"], size)
+        return replace(
+            self,
+            name=self.name + budget.system_suffix,
+            image_size=size,
+            architecture=replace(self.architecture, arguments=arguments),
+            max_scans=at_most(self.max_scans, budget.max_scans),
+            phases=[phase.within(budget) for phase in self.phases],
+        )
+
+
+def _settings(config: Any) -> dict[str, Any]:
+    """Return the fields of a dataclass that differ from their defaults, and so on downwards."""
+    settings = {}
+    for one in fields(config):
+        value = getattr(config, one.name)
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if value != default:
+            settings[one.name] = _plain(value)
+    return settings
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return _settings(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
 
 
 def load_dataset_config(name_or_path: str) -> DatasetConfig:

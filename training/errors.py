@@ -1,5 +1,6 @@
 """Errors of the training package. Each says what to change, and where."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.errors import VeriscanError
@@ -27,8 +28,37 @@ class ManifestError(TrainingError):
 class LeakError(TrainingError):
     """The same patient or the same scan stands on two sides."""
 
-    def __init__(self, what: str, sides: tuple[str, ...]) -> None:
-        super().__init__(f"{what} stands on more than one side: {', '.join(sides)}.")
+    def __init__(
+        self, what: str, sides: tuple[str, ...], examples: Sequence[Path | str] = ()
+    ) -> None:
+        shown = f" See {' and '.join(map(str, examples))}." if examples else ""
+        super().__init__(f"{what} stands on more than one side: {', '.join(sides)}.{shown}")
+
+
+class DuplicateScansError(TrainingError):
+    """Two rows of different patients show the same image."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str, float]]) -> None:
+        first, second, likeness = pairs[0]
+        more = f" So do {len(pairs) - 1} more pairs." if len(pairs) > 1 else ""
+        super().__init__(
+            f"{first} and {second} show the same image (likeness {likeness:.3f}), but stand for "
+            f"different patients.{more} Give both rows one patient, or leave one of them out."
+        )
+
+
+class ShortcutError(TrainingError):
+    """The classes can be told apart without looking at what a scan shows."""
+
+    def __init__(self, where: str, findings: Sequence[str], remedy: str) -> None:
+        super().__init__(
+            f"{where}: the classes can be told apart without seeing the anatomy, by "
+            f"{'; '.join(findings)}. {remedy}"
+        )
+
+
+class SourceError(TrainingError):
+    """A public data set is unknown, registered twice, or not laid out as it is published."""
 
 
 class StageMissingError(TrainingError):
@@ -69,11 +99,65 @@ class TooFewScansError(TrainingError):
         super().__init__(problem)
 
 
+class NoDiagnosisError(TrainingError):
+    """A system that learns forgery was asked for its accuracy on a finding."""
+
+    def __init__(self, system: str) -> None:
+        super().__init__(f"{system} learns forgery: its config has no [diagnosis].")
+
+
+class UnknownRowError(TrainingError):
+    """No system of the documents is called so."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        super().__init__(f"No row is named {name!r}. Known: {', '.join(known)}.")
+
+
+class ReproductionIncompleteError(TrainingError):
+    """Rows of the reproduction failed; the table says why."""
+
+    def __init__(self, systems: Sequence[str]) -> None:
+        super().__init__(f"Not reproduced: {', '.join(systems)}.")
+
+
 class PublicationRefusedError(TrainingError):
     """The checkpoint does not reach what its config demands."""
 
-    def __init__(self, metric: str, value: float | None, minimum: float) -> None:
-        shown = "undefined" if value is None else f"{value:.3f}"
+    def __init__(self, missed: Sequence[str]) -> None:
+        super().__init__(f"Not published: {'; '.join(missed)}.")
+
+
+class ActivationRefusedError(TrainingError):
+    """Publishing would put worse weights, or unwanted ones, in the place of those that serve."""
+
+    def __init__(self, name: str, reason: str) -> None:
         super().__init__(
-            f"Not published: {metric} is {shown}, the config demands at least {minimum:.3f}."
+            f"Not published: {name} is the checkpoint that serves, and {reason}. Add --activate "
+            "to let it serve all the same, or give the config another name."
+        )
+
+
+class RollbackError(TrainingError):
+    """There are no former weights to go back to, or it is not clear which are meant."""
+
+    def __init__(self, modality: str, problem: str, known: Sequence[str] = ()) -> None:
+        kept = f" Kept: {', '.join(known)}." if known else ""
+        super().__init__(f"{modality}: {problem}.{kept}")
+
+
+class PredictionsError(TrainingError):
+    """A prediction file is not there or cannot be used."""
+
+    def __init__(self, run: str, problem: str) -> None:
+        super().__init__(f"{run}: {problem}.")
+
+
+class ScansDifferError(TrainingError):
+    """Systems that were measured on different scans cannot be compared."""
+
+    def __init__(self, scan: str, count: int, *, there: str, missing_in: str) -> None:
+        others = f" and {count - 1} more" if count > 1 else ""
+        super().__init__(
+            f"{missing_in} was not measured on {scan!r}{others}, {there} was. Compare systems that "
+            "were measured on the same scans."
         )

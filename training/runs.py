@@ -1,5 +1,6 @@
 """Where the stages keep what they make, below one folder that git ignores."""
 
+import os
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -26,9 +27,16 @@ def claim(folder: Path, *settings: object) -> None:
     mark = folder / SETTINGS_FILE
     if not mark.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        mark.write_text(digest + "\n", encoding="utf-8")
+        write_whole(mark, f"{digest}\n".encode())
     elif mark.read_text(encoding="utf-8").strip() != digest:
         raise StaleRunError(folder)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all, so that no kill leaves half of one."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial.write_bytes(data)
+    partial.replace(path)
 
 
 @dataclass(frozen=True, slots=True)

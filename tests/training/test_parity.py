@@ -28,7 +28,7 @@ from tests.factories import (
     tiff16_bytes,
     tiff_bytes,
 )
-from tests.training.lab import a_phase, a_scan, dataset_config, write_manifest
+from tests.training.lab import a_scan, dataset_config, system_config, write_manifest
 from training.classifiers.module import DetectorModule
 from training.data.dataset import ScanPool, WholeScanDataset
 from training.data.manifest import Scan
@@ -154,7 +154,7 @@ def test_early_stopping_judges_by_the_logits_that_are_served(
         path = tmp_path / f"{number}.png"
         path.write_bytes(png_bytes(make_grey(64, 64, seed=number)))
         scans.append(a_scan(path, side="validation"))
-    module = DetectorModule(detector.network, a_phase(), scans, cell_loss=0.5, weight_decay=0.0)
+    module = DetectorModule(detector.network, system_config(), scans, phase=0, steps_per_epoch=1)
     assert isinstance(module, lightning.LightningModule)
 
     with torch.inference_mode():

@@ -1,6 +1,7 @@
 """How a network's weights begin: at random, or from what a trunk knows of photographs."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,10 +15,26 @@ from training.errors import TrainingError
 
 B4_FILE = "efficientnet-b4-6ed6700e.pth"
 TORCHVISION_WEIGHTS = "IMAGENET1K_V1"
+FROM_SCRATCH = "from scratch"
 
 
 class InitialisationError(TrainingError):
     """The weights to begin with cannot be had."""
+
+
+class WeightsOutOfReachError(InitialisationError):
+    """The published weights are neither on this machine nor to be downloaded.
+
+    Attributes:
+        file: Name of the file that holds them.
+    """
+
+    def __init__(self, network: str, file: str) -> None:
+        super().__init__(
+            f"The ImageNet weights of {network} could not be downloaded. Put {file} into "
+            '$TORCH_HOME/hub/checkpoints, or set initialisation = "random" in the config.'
+        )
+        self.file = file
 
 
 def initialise(network: Detector, kind: str) -> str:
@@ -26,7 +43,9 @@ def initialise(network: Detector, kind: str) -> str:
     Args:
         network: With fresh random weights.
         kind: ``random`` leaves it so; ``imagenet`` loads the published weights of its trunk from
-            the model hub, or the file of that name that lies in the hub's folder already.
+            the model hub, or the file of that name that lies in the hub's folder already;
+            ``imagenet_or_random`` does so where they can be had, and else leaves it; then the
+            words begin with "from scratch", and a trunk that was to be frozen learns.
 
     Returns:
         Where the weights come from, in words for the card.
@@ -55,11 +74,19 @@ def _imagenet(network: Detector) -> str:
     raise InitialisationError('initialisation = "imagenet": this network has no published trunk.')
 
 
+def _imagenet_or_random(network: Detector) -> str:
+    try:
+        return _imagenet(network)
+    except WeightsOutOfReachError as error:
+        logging.getLogger(__name__).warning("%s Training from scratch.", error)
+        return f"{FROM_SCRATCH} ({error.file} could not be had)"
+
+
 def _efficientnet_b4(trunk: EfficientNet) -> str:
     try:
         source = EfficientNet.from_pretrained("efficientnet-b4")
     except OSError as error:
-        raise _out_of_reach("EfficientNet-B4", B4_FILE) from error
+        raise WeightsOutOfReachError("EfficientNet-B4", B4_FILE) from error
     tensors = {k: v for k, v in source.state_dict().items() if not k.startswith("_fc")}
     trunk.load_state_dict(tensors)
     return _described(B4_FILE, otherwise="ImageNet (efficientnet-pytorch)")
@@ -71,17 +98,10 @@ def _torchvision(trunk: TorchvisionTrunk) -> str:
     try:
         source = models.get_model(trunk.model_name, weights=weights, progress=False)
     except OSError as error:
-        raise _out_of_reach(trunk.model_name, file) from error
+        raise WeightsOutOfReachError(trunk.model_name, file) from error
     tensors = source.state_dict()
     trunk.load_state_dict({key: tensors[key] for key in trunk.state_dict()})
     return _described(file, otherwise=f"{TORCHVISION_WEIGHTS} (torchvision)")
-
-
-def _out_of_reach(network: str, file: str) -> InitialisationError:
-    return InitialisationError(
-        f"The ImageNet weights of {network} could not be downloaded. Put {file} into "
-        '$TORCH_HOME/hub/checkpoints, or set initialisation = "random" in the config.'
-    )
 
 
 def _described(file: str, *, otherwise: str) -> str:
@@ -98,4 +118,5 @@ def _described(file: str, *, otherwise: str) -> str:
 INITIALISERS: dict[str, Callable[[Detector], str]] = {
     "random": _random,
     "imagenet": _imagenet,
+    "imagenet_or_random": _imagenet_or_random,
 }

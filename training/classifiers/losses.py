@@ -1,10 +1,12 @@
-"""The loss of a detector: of whole scans and of their single cells."""
+"""The loss of a detector: of whole scans and of their single cells, and of large weights."""
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-from app.detection.architectures import DetectorOutput
+from app.detection.architectures import Detector, DetectorOutput
+from training.errors import TrainingError
+from training.recipe import L2Config
 
 FAKE_CELL = 0.3
 """Share of a cell's pixels from which on it counts as fake; cells with less count as neither."""
@@ -37,6 +39,41 @@ def detector_loss(
     per_cell = functional.binary_cross_entropy_with_logits(output.evidence, fake, reduction="none")
     cells = _mean(per_cell, fake) + _mean(per_cell, real)
     return (1 - cell_loss) * scans + cell_loss * cells / 2
+
+
+class PenaltyError(TrainingError):
+    """A penalty names a part that the network does not have."""
+
+    def __init__(self, part: str, parts: list[str]) -> None:
+        super().__init__(f"l2: the network has no part {part!r}. Its parts: {', '.join(parts)}.")
+
+
+def l2_penalty(network: Detector, config: L2Config | None) -> Tensor:
+    """Return the sum of squared weights (biases and batch norms excepted), times the strength.
+
+    Args:
+        network: Its layers are penalised.
+        config: Which, and how strongly; None penalises nothing.
+
+    Returns:
+        A scalar.
+
+    Raises:
+        PenaltyError: The network has no part of a name.
+    """
+    if config is None:
+        return torch.zeros((), device=next(network.parameters()).device)
+    parts = dict(network.named_children())
+    for part in config.on:
+        if part not in parts:
+            raise PenaltyError(part, list(parts))
+    squares = [
+        layer.weight.square().sum()
+        for part in config.on
+        for layer in parts[part].modules()
+        if isinstance(layer, nn.Conv2d | nn.Linear)
+    ]
+    return config.strength * torch.stack(squares).sum()
 
 
 def _mean(values: Tensor, weights: Tensor) -> Tensor:

@@ -1,18 +1,21 @@
 """Options that several commands share, and how they tell figures."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from training.recipe import Budget
 from training.runs import DEFAULT_RUNS_DIR
+from training.tables import figure_text
 
 if TYPE_CHECKING:
-    from app.detection.card import Estimate
     from training.data.manifest import Scan
     from training.evaluation.report import Report
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 runs_option = click.option(
     "--runs",
@@ -28,6 +31,23 @@ dataset_option = click.option(
 system_option = click.option(
     "--system", required=True, help="Name in training/configs/, or a TOML file."
 )
+workers_option = click.option(
+    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Loader processes."
+)
+accelerator_option = click.option(
+    "--accelerator",
+    type=click.Choice(["auto", "cpu", "gpu"]),
+    default="auto",
+    show_default=True,
+    help="Kind of device.",
+)
+LIMITS = {
+    "--max-epochs": "Epochs of each phase.",
+    "--max-steps-per-epoch": "Optimiser steps.",
+    "--image-size": "Side of the input, in pixels: a multiple of 32, at least 96.",
+    "--max-scans": "Authentic scans of each side, and fakes of each generator on it.",
+}
+"""Options that cut training short, named as in ``training.recipe.Budget``."""
 weights_dir_option = click.option(
     "--weights",
     "weights_dir",
@@ -38,22 +58,38 @@ weights_dir_option = click.option(
 )
 
 
+def budget_options(command: F) -> F:
+    """Add the options that cut training short; ``budget_from`` reads them."""
+    for name, meaning in reversed(LIMITS.items()):
+        text = f"{meaning} For a run cut short, in a folder of its own."
+        command = click.option(name, type=click.IntRange(1), help=text)(command)
+    return command
+
+
+def budget_from(options: Mapping[str, Any]) -> Budget:
+    """Return the budget that a command's options ask for.
+
+    Raises:
+        click.BadParameter: A limit is not possible.
+    """
+    names = [name.removeprefix("--").replace("-", "_") for name in LIMITS]
+    try:
+        return Budget(**{name: options[name] for name in names})
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def tell_report(measured: "Report") -> None:
     """Print the figures of an evaluation, one a line."""
     rows = dict(measured.metrics)
     rows |= {f"AUC, {name}": figure for name, figure in measured.auc_by_generator.items()}
     rows |= {f"false alarms, {k}": v for k, v in measured.false_alarms_by_source.items()}
     rows |= {f"pointing game, {k}": v for k, v in measured.pointing_game.items()}
+    rows |= {f"IoU, {k}": v for k, v in measured.iou.items()}
+    if measured.robustness:
+        rows["most balanced accuracy lost"] = measured.robustness.worst_fall
     for name, figure in rows.items():
         click.echo(f"{name:<40}{figure_text(figure):<24}{figure.note}")
-
-
-def figure_text(figure: "Estimate") -> str:
-    """Return a figure with its interval, or a dash where it is undefined."""
-    if figure.value is None:
-        return "–"
-    interval = "" if figure.low is None else f" ({figure.low:.3f}–{figure.high:.3f})"
-    return f"{figure.value:.3f}{interval}"
 
 
 def tell_counts(scans: Iterable["Scan"]) -> None:

@@ -1,10 +1,19 @@
-"""``train``: a detector learns."""
+"""``train``: a system learns."""
 
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
-from training.commands.options import runs_option, system_option
+from training.commands.options import (
+    accelerator_option,
+    budget_from,
+    budget_options,
+    runs_option,
+    system_option,
+    workers_option,
+)
 from training.runs import dataset_paths, system_paths
 
 
@@ -13,18 +22,37 @@ from training.runs import dataset_paths, system_paths
 @runs_option
 @click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="GPUs.")
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")
+@workers_option
+@accelerator_option
 @click.option(
-    "--workers", type=click.IntRange(0), default=0, show_default=True, help="Loader processes."
+    "--accept-shortcut",
+    "accepted",
+    multiple=True,
+    metavar="COLUMN",
+    help="Train although this column tells the classes apart.",
 )
-def command(system: str, runs_dir: Path, devices: int, nodes: int, workers: int) -> None:
-    """Train a detector on the training side, stopping early on the validation side."""
+@budget_options
+def command(system: str, runs_dir: Path, **options: Any) -> None:
+    """Train a system on the training side, stopping early on the validation side.
+
+    What is cut short gets a folder of its own, named after the limits. On several machines, start
+    the same command on each with torchrun.
+    """
     from training.classifiers import train as stage
     from training.config import load_dataset_config, load_system_config
+    from training.data.leakage import require_no_shortcut
     from training.fakes.produce import read_dataset
 
     config = load_system_config(system)
     dataset = load_dataset_config(config.dataset)
     scans = read_dataset(dataset, dataset_paths(runs_dir, dataset.name))
-    hardware = stage.Hardware(devices=devices, nodes=nodes, workers=workers)
-    best = stage.train(config, scans, system_paths(runs_dir, config.name), hardware)
-    click.echo(f"Best checkpoint: {best}")
+    config = config.within(budget_from(options))
+    hardware = stage.Hardware(
+        **{name: options[name] for name in ("devices", "nodes", "workers", "accelerator")}
+    )
+    paths = system_paths(runs_dir, config.name)
+    if not paths.best_checkpoint.exists():
+        require_no_shortcut(config, scans, accepted=options["accepted"])
+    best = stage.train(config, scans, paths, hardware)
+    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+        click.echo(f"Best checkpoint: {best}")

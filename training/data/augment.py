@@ -5,6 +5,7 @@ between generators alike, so both classes are varied in the same way.
 """
 
 import io
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,10 +13,15 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from torch.nn import functional
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
 
 from training.config import AugmentationConfig
 
 LOCAL_EDIT_MIN_RESOLUTION = 0.5
+MIDDLE_GREY = 0.5
+USUAL_NARROWEST_WINDOW = 0.45
+MIDDLE_WINDOW = 0.7
 
 
 def vary_appearance(
@@ -42,9 +48,13 @@ def vary_appearance(
     """
     chances = rng.random(5)
     strength = rng.random(8)
+    narrow = config.narrowest_window < USUAL_NARROWEST_WINDOW and rng.random() < 0.5
     noise_seed = int(rng.integers(2**32))
     if chances[0] < config.window:
-        grey = _windowed(grey, strength)
+        if narrow:
+            grey = _narrowly_windowed(grey, strength, config.narrowest_window)
+        else:
+            grey = _windowed(grey, strength)
     if chances[1] < config.resample:
         floor = LOCAL_EDIT_MIN_RESOLUTION if keep_detail else config.min_resolution
         share = floor ** float(strength[3])
@@ -57,7 +67,59 @@ def vary_appearance(
         grey = np.clip(grey + noise, 0, 1).astype(np.float32)
     if chances[4] < config.jpeg:
         grey = jpeg_round_trip(grey, quality=50 + int(49 * strength[7]))
+    if config.brightness or config.contrast:
+        shift, stretch = rng.uniform(-1, 1, 2) * (config.brightness, config.contrast)
+        grey = (grey - MIDDLE_GREY) * (1 + stretch) + MIDDLE_GREY + shift
+        grey = np.clip(grey, 0, 1).astype(np.float32)
     return grey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """How a whole scan is laid down: mirrored, upside down, turned, scaled.
+
+    Attributes:
+        mirrored: Left and right are exchanged.
+        upended: Top and bottom are exchanged.
+        degrees: Turned against the clock.
+        scale: Above 1 it is enlarged, and its border cut off; what is left free is black.
+    """
+
+    mirrored: bool = False
+    upended: bool = False
+    degrees: float = 0.0
+    scale: float = 1.0
+
+    def apply(self, square: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a square so laid down, float32 in [0, 1] as before."""
+        if self.mirrored:
+            square = square[:, ::-1]
+        if self.upended:
+            square = square[::-1]
+        if self.degrees == 0 and self.scale == 1:
+            return square
+        turned = transforms.affine(
+            torch.from_numpy(np.ascontiguousarray(square))[None],
+            angle=-self.degrees,
+            translate=[0, 0],
+            scale=self.scale,
+            shear=[0.0, 0.0],
+            interpolation=InterpolationMode.BILINEAR,
+        )
+        laid: NDArray[np.float32] = turned[0].clamp(0, 1).numpy()
+        return laid
+
+
+def draw_placement(rng: np.random.Generator, config: AugmentationConfig) -> Placement:
+    """Draw how a whole scan is laid down."""
+    flips = rng.random(2) < 0.5
+    turn, zoom = rng.uniform(-1, 1, 2)
+    return Placement(
+        mirrored=config.flip_horizontal and bool(flips[0]),
+        upended=config.flip_vertical and bool(flips[1]),
+        degrees=config.rotation_degrees * float(turn),
+        scale=config.zoom ** float(zoom),
+    )
 
 
 def jpeg_round_trip(grey: NDArray[np.float32], *, quality: int) -> NDArray[np.float32]:
@@ -92,6 +154,16 @@ def _windowed(grey: NDArray[np.float32], strength: NDArray[np.float64]) -> NDArr
     high = 0.7 + 0.5 * float(strength[1])
     gamma = 0.7 * 2 ** float(strength[2])
     return (np.clip((grey - low) / (high - low), 0, 1) ** gamma).astype(np.float32)
+
+
+def _narrowly_windowed(
+    grey: NDArray[np.float32], strength: NDArray[np.float64], narrowest: float
+) -> NDArray[np.float32]:
+    """Apply a window around the crop's own middle, which comes to lie at 0.2 to 0.6 of it."""
+    width = narrowest + (MIDDLE_WINDOW - narrowest) * float(strength[1])
+    low = float(np.median(grey)) - width * (0.2 + 0.4 * float(strength[0]))
+    gamma = 0.7 * 2 ** float(strength[2])
+    return (np.clip((grey - low) / width, 0, 1) ** gamma).astype(np.float32)
 
 
 def _sharpness(grey: NDArray[np.float32], strength: float) -> NDArray[np.float32]:

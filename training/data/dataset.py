@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from app.detection.card import PreprocessingSpec
 from app.detection.labels import Label
 from app.detection.preprocessing import normalise, to_square
 from training.config import AugmentationConfig, PhaseConfig
-from training.data.augment import vary_appearance
+from training.data.augment import Placement, vary_appearance
 from training.data.images import read_grey
 from training.data.manifest import Scan
 from training.errors import TooFewScansError
@@ -26,8 +27,48 @@ Example = dict[str, Tensor]
 """``image`` ``[3, C, C]``, ``mask`` ``[C, C]`` (share of each pixel that is fake), ``label``."""
 
 
+class Group:
+    """Scans of one kind, from one source or several.
+
+    Args:
+        scans: At least one.
+    """
+
+    def __init__(self, scans: Sequence[Scan]) -> None:
+        self.scans = list(scans)
+        by_source: dict[str, list[Scan]] = defaultdict(list)
+        for scan in scans:
+            by_source[scan.source].append(scan)
+        self._sources = [by_source[source] for source in sorted(by_source)]
+
+    def draw(self, rng: np.random.Generator, *, balance: float) -> Scan:
+        """Draw a scan; ``balance`` in [0, 1] says how alike the sources count."""
+        scans = self.scans
+        if balance > 0:
+            weights = np.array([len(source) for source in self._sources]) ** (1.0 - balance)
+            scans = self._sources[rng.choice(len(weights), p=weights / weights.sum())]
+        return scans[rng.integers(len(scans))]
+
+
+class Spot(NamedTuple):
+    """A place in an authentic scan.
+
+    Attributes:
+        path: Of the scan.
+        row: Of the pool's square, in pixels.
+        column: The same.
+    """
+
+    path: str
+    row: int
+    column: int
+
+
 class ScanPool:
     """The scans that pairs are drawn from, kept in memory as 8-bit squares once read.
+
+    Attributes:
+        hard: Places that a network took for forged though they are authentic.
 
     Args:
         scans: Both classes of the training side.
@@ -40,14 +81,17 @@ class ScanPool:
     def __init__(self, scans: Sequence[Scan], image_size: int) -> None:
         self._image_size = image_size
         self._squares: dict[str, NDArray[np.uint8]] = {}
+        self.scans = list(scans)
         self.real = [s for s in scans if s.label is Label.REAL]
         self.by_path = {str(s.path): s for s in self.real}
         fakes: dict[str, list[Scan]] = defaultdict(list)
         for scan in scans:
             if scan.label is Label.FAKE:
                 fakes[scan.generator].append(scan)
-        self.local = [group for group in fakes.values() if group[0].mask]
-        self.whole = [group for group in fakes.values() if not group[0].mask]
+        self.authentic = Group(self.real)
+        self.local = [Group(group) for group in fakes.values() if group[0].mask]
+        self.whole = [Group(group) for group in fakes.values() if not group[0].mask]
+        self.hard: list[Spot] = []
         if not self.real or not fakes:
             raise TooFewScansError(
                 "The training side needs authentic scans and fakes; it has "
@@ -70,11 +114,13 @@ class Sampling:
     Attributes:
         seed: Whatever the draws depend on, such as (seed, epoch).
         local_share: Share of the fakes that are local edits, in [0, 1].
+        source_balance: How alike the sources count, in [0, 1].
         augmentation: How scans are varied.
     """
 
     seed: tuple[int, ...]
     local_share: float
+    source_balance: float = 0.0
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
 
@@ -83,7 +129,8 @@ class PairDataset(Dataset[Example]):
 
     The partner of a local edit is the very scan that was edited, at the same crop and varied in
     the same way, so that nothing but the edit tells the two apart. The partner of a synthetic
-    scan is an authentic one drawn at random.
+    scan is an authentic one drawn at random. Some partners of either are cut where authentic
+    tissue was taken for forged (``PhaseConfig.hard_share``).
 
     Args:
         pool: Scans to draw from.
@@ -105,38 +152,67 @@ class PairDataset(Dataset[Example]):
         self._sampling = sampling
 
     def __len__(self) -> int:
-        return self._phase.steps_per_epoch * self._phase.batch_size
+        return (self._phase.steps_per_epoch or 0) * self._phase.batch_size
 
     def __getitem__(self, index: int) -> Example:
         pair, partner = divmod(index, 2)
         # Both members of a pair draw the same numbers.
         rng = generator_for(*self._sampling.seed, self._phase.crop_size, pair)
         fake, real = self._draw_pair(rng)
-        grey = self._pool.square(real.path if partner else fake.path)
+        spot = self._draw_spot(pair) if partner else None
+        grey = self._pool.square(spot.path if spot else real.path if partner else fake.path)
         edit = self._pool.square(fake.mask) if fake.mask else np.ones_like(grey)
         focus = _center_of(edit) if fake.mask else None
+        if spot:
+            focus = spot.row, spot.column
         geometry = _draw_geometry(rng, self._phase.crop_size, grey.shape[0], focus, self._sampling)
-        grey, edit = geometry.apply(grey), geometry.apply(edit)
+        turn = _draw_turn(rng, self._sampling.augmentation)
+        grey, edit = turn.apply(geometry.apply(grey)), turn.apply(geometry.apply(edit))
         # A scan that was edited or sent through a network shows it in its detail alone.
         detail = bool(fake.mask or fake.origin)
         grey = vary_appearance(grey, rng, self._sampling.augmentation, keep_detail=detail)
         mask = np.zeros_like(edit) if partner else edit
-        return {
-            "image": normalise(torch.from_numpy(np.ascontiguousarray(grey)), self._preprocessing),
-            "mask": torch.from_numpy(np.ascontiguousarray(mask)),
-            "label": torch.tensor(float(not partner)),
-        }
+        return example_of(grey, mask, not partner, self._preprocessing)
 
     def _draw_pair(self, rng: np.random.Generator) -> tuple[Scan, Scan]:
         local = bool(self._pool.local) and (
             not self._pool.whole or rng.random() < self._sampling.local_share
         )
         groups = self._pool.local if local else self._pool.whole
-        group = groups[rng.integers(len(groups))]
-        fake = group[rng.integers(len(group))]
+        balance = self._sampling.source_balance
+        fake = groups[rng.integers(len(groups))].draw(rng, balance=balance)
         if fake.origin:
             return fake, self._pool.by_path[fake.origin]
-        return fake, self._pool.real[rng.integers(len(self._pool.real))]
+        return fake, self._pool.authentic.draw(rng, balance=balance)
+
+    def _draw_spot(self, pair: int) -> Spot | None:
+        """Draw a place for the authentic partner, by numbers of its own; None for its usual one."""
+        if not self._pool.hard:
+            return None
+        rng = generator_for(*self._sampling.seed, self._phase.crop_size, pair, "hard")
+        hard = rng.random() < self._phase.hard_share
+        return self._pool.hard[rng.integers(len(self._pool.hard))] if hard else None
+
+
+def example_of(
+    grey: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    fake: bool,
+    preprocessing: PreprocessingSpec,
+) -> Example:
+    """Return a scan and its mask, both ``[C, C]`` in [0, 1], as the training step takes them."""
+    return {
+        "image": normalise(torch.from_numpy(np.ascontiguousarray(grey)), preprocessing),
+        "mask": torch.from_numpy(np.ascontiguousarray(mask)),
+        "label": torch.tensor(float(fake)),
+    }
+
+
+def _draw_turn(rng: np.random.Generator, config: AugmentationConfig) -> Placement:
+    """Draw by how much a crop is turned; nothing is drawn where that is not wanted."""
+    if config.rotation_degrees == 0:
+        return Placement()
+    return Placement(degrees=config.rotation_degrees * float(rng.uniform(-1, 1)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +264,8 @@ def _draw_geometry(
             for center, p in zip(focus, position, strict=True)
         )
     turns = int(rng.integers(4)) if sampling.augmentation.flip_vertical else 0
-    return _Geometry(top, left, side, crop_size, turns, bool(rng.random() < 0.5))
+    mirrored = bool(rng.random() < 0.5) and sampling.augmentation.flip_horizontal
+    return _Geometry(top, left, side, crop_size, turns, mirrored)
 
 
 def _center_of(mask: NDArray[np.float32]) -> tuple[int, int]:

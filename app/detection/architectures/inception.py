@@ -33,14 +33,18 @@ class InceptionScaling(nn.Module):
 
 @register("inception_v3_dense")
 def inception_v3_dense(
-    *, image_size: int, hidden: int = 256, dropout: float = 0.5
+    *, image_size: int, hidden: int = 256, dropout: float = 0.5, scale_input: bool = True
 ) -> DenseHeadDetector:
-    """Build InceptionV3 with the documents' transfer head: flatten, dense, dropout, sigmoid."""
+    """Build InceptionV3 with the documents' transfer head: flatten, dense, dropout, sigmoid.
+
+    ``scale_input`` turns input that is normalised as for ImageNet into what the trunk learned on;
+    without it the trunk reads its input as it is.
+    """
     head = DenseHead(hidden=hidden, dropout=dropout)
-    return DenseHeadDetector(_trunk(), head, flatten_for=image_size)
+    return DenseHeadDetector(_trunk(scale_input=scale_input), head, flatten_for=image_size)
 
 
-def _trunk() -> TorchvisionTrunk:
+def _trunk(*, scale_input: bool) -> TorchvisionTrunk:
     network = models.inception_v3(weights=None, aux_logits=False, init_weights=False)
-    scaling = {"scaling": InceptionScaling()}
+    scaling = {"scaling": InceptionScaling()} if scale_input else {}
     return TorchvisionTrunk("inception_v3", scaling | layers_before(network, "avgpool"))

@@ -119,3 +119,32 @@ def test_weights_of_another_origin_are_called_what_they_are(hub: Path) -> None:
     (hub / f"{B4_FILE}.source.json").write_text(json.dumps(note), encoding="utf-8")
 
     assert initialise(b4(), "imagenet") == "distilled on photographs (our own)"
+
+
+def test_weights_that_cannot_be_had_may_be_done_without_and_that_is_said(
+    hub: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = b4()
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+
+    start = initialise(network, "imagenet_or_random")
+
+    assert start == f"from scratch ({B4_FILE} could not be had)"
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())
+    assert B4_FILE in caplog.text
+
+
+def test_weights_that_can_be_had_are_taken(published_b4: EfficientNet) -> None:
+    network = b4()
+
+    assert "ImageNet" in initialise(network, "imagenet_or_random")
+
+    assert torch.equal(
+        network.get_parameter("trunk._conv_stem.weight"),
+        published_b4.get_parameter("_conv_stem.weight"),
+    )
+
+
+def test_a_network_without_a_published_trunk_is_not_quietly_trained_from_scratch() -> None:
+    with pytest.raises(InitialisationError, match="no published trunk"):
+        initialise(plain(), "imagenet_or_random")

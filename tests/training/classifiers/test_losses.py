@@ -2,10 +2,12 @@ import math
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from app.detection.architectures import DetectorOutput
-from training.classifiers.losses import detector_loss
+from app.detection.architectures import DetectorOutput, build
+from app.detection.card import ArchitectureSpec
+from training.classifiers.losses import PenaltyError, detector_loss, l2_penalty
+from training.recipe import L2Config
 
 CELLS = 4
 PIXELS = 32
@@ -103,3 +105,34 @@ def test_the_gradient_pushes_fake_cells_up_and_real_ones_down() -> None:
     (gradient,) = torch.autograd.grad(loss, evidence)
     assert gradient[0, 0, 0] < 0
     assert (gradient[0, 1:, 1:] > 0).all()
+
+
+# --- large weights --------------------------------------------------------------------------
+
+
+def test_a_penalty_is_the_sum_of_squared_weights_without_biases_and_norms() -> None:
+    network = build(ArchitectureSpec(name="document_cnn", arguments={"image_size": 32}))
+    dense = network.get_parameter("dense.weight")
+    trunk = network.get_submodule("trunk").modules()
+    kernels = [layer.weight for layer in trunk if isinstance(layer, nn.Conv2d)]
+
+    with torch.no_grad():
+        head = l2_penalty(network, L2Config(strength=0.01))
+        both = l2_penalty(network, L2Config(strength=0.01, on=["dense", "trunk"]))
+
+        assert head == pytest.approx(0.01 * float(dense.square().sum()), rel=1e-5)
+        rest = sum(float(kernel.square().sum()) for kernel in kernels)
+        assert both - head == pytest.approx(0.01 * rest, rel=1e-4)
+
+
+def test_without_a_penalty_nothing_is_added() -> None:
+    network = build(ArchitectureSpec(name="document_cnn", arguments={"image_size": 32}))
+
+    assert l2_penalty(network, None) == 0
+
+
+def test_a_penalty_on_a_part_that_is_not_there_names_those_that_are() -> None:
+    network = build(ArchitectureSpec(name="document_cnn", arguments={"image_size": 32}))
+
+    with pytest.raises(PenaltyError, match=r"'tail'.*trunk, .*dense"):
+        l2_penalty(network, L2Config(strength=0.01, on=["tail"]))

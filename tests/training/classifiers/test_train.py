@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from app.detection.architectures import build
 from app.detection.card import ArchitectureSpec
 from app.detection.labels import Label
 from tests.training.lab import a_phase, a_scan, system_config, write_dataset
-from training.classifiers.initialisation import InitialisationError
+from training.classifiers.callbacks import HISTORY_KEYS
+from training.classifiers.initialisation import (
+    InitialisationError,
+    WeightsOutOfReachError,
+)
 from training.classifiers.module import DetectorModule
 from training.classifiers.train import FINISHED_FILE, Hardware, train, validation_subset
-from training.config import SystemConfig
+from training.config import Budget, L2Config, SystemConfig
 from training.data.dataset import PairDataset
 from training.data.manifest import Scan
 from training.errors import CellLossError, TooFewScansError
@@ -68,7 +73,7 @@ def test_the_loss_falls_and_fakes_are_told_apart(scans: list[Scan], tmp_path: Pa
 
     best = train(config, scans, paths, Hardware())
 
-    losses = [line["loss_epoch"] for line in history(paths) if "loss_epoch" in line]
+    losses = [line["loss"] for line in history(paths)]
     assert losses[-1] < 0.8 * losses[0]
     assert max(line["validation_auc"] for line in history(paths)) > 0.9
     assert best == paths.best_checkpoint
@@ -85,15 +90,16 @@ def test_the_best_checkpoint_is_a_network_of_its_config_in_single_precision(
     assert {t.dtype for t in tensors.values()} == {torch.float32, torch.int64}
 
 
-def test_the_best_checkpoint_is_that_of_the_epoch_with_the_best_auc(
+def test_the_best_checkpoint_is_that_of_the_best_auc_and_of_equals_the_lowest_loss(
     scans: list[Scan], tmp_path: Path
 ) -> None:
     paths = SystemPaths(tmp_path)
     best = train(slow_learner(), scans, paths, Hardware())
 
-    aucs = [line["validation_auc"] for line in history(paths)]
+    lines = history(paths)
+    ranks = [(line["validation_auc"], -line["validation_loss"]) for line in lines]
     batches = safetensors.torch.load_file(best)["trunk.1.num_batches_tracked"]
-    assert int(batches) == 6 * (aucs.index(max(aucs)) + 1)
+    assert int(batches) == 6 * (ranks.index(max(ranks)) + 1)
 
 
 @pytest.mark.parametrize("at", [(0, 3), (1, 0), (2, 4), (3, 5)])
@@ -131,7 +137,7 @@ def test_the_same_seed_gives_the_same_network_and_another_another(
     assert not torch.allclose(one, other)
 
 
-def test_each_epoch_draws_other_pairs(
+def test_each_epoch_of_each_phase_draws_other_pairs(
     scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = []
@@ -141,11 +147,13 @@ def test_each_epoch_draws_other_pairs(
             super().__init__(*parts)
             seeds.append(self._sampling.seed)
 
-    monkeypatch.setattr("training.classifiers.train.PairDataset", Watched)
+    monkeypatch.setattr("training.classifiers.loading.PairDataset", Watched)
 
-    train(slow_learner(), scans, SystemPaths(tmp_path), Hardware())
+    phases = [a_phase(epochs=2, steps_per_epoch=1), a_phase(epochs=1, steps_per_epoch=1)]
+    train(slow_learner(phases=phases), scans, SystemPaths(tmp_path), Hardware())
 
-    assert seeds == [(3, epoch, 0) for epoch in range(4)]  # seed, epoch, process
+    # Seed, phase, epoch, process.
+    assert seeds == [(3, 0, 0, 0), (3, 0, 1, 0), (3, 1, 0, 0)]
 
 
 def test_a_finished_run_is_not_repeated(scans: list[Scan], tmp_path: Path) -> None:
@@ -299,3 +307,108 @@ def test_a_frozen_trunk_ends_as_it_began(tmp_path: Path, scans: list[Scan]) -> N
     trunk = [name for name in began if name.startswith("trunk.")]
     assert all(torch.equal(trained[name], began[name]) for name in trunk)
     assert not torch.equal(trained["head.weight"], began["head.weight"])
+
+
+# --- what a config may ask for --------------------------------------------------------------
+
+
+def whole_scans(**changes: Any) -> SystemConfig:
+    """Show every whole scan once an epoch, as the documents do."""
+    phase = a_phase(epochs=3, crop_size=64, steps_per_epoch=None, learning_rate=2e-3)
+    fields = {"sampling": "epoch", "cell_loss": 0.0, "phases": [phase]}
+    return system_config(**fields | changes)
+
+
+def test_history_has_loss_and_accuracy_of_both_sides(scans: list[Scan], tmp_path: Path) -> None:
+    paths = SystemPaths(tmp_path)
+
+    train(whole_scans(), scans, paths, Hardware())
+
+    lines = history(paths)
+    assert [line["epoch"] for line in lines] == [0, 1, 2]
+    assert [line["step"] for line in lines] == [3, 6, 9]  # of 24 scans, in batches of 8
+    for line in lines:
+        assert line.keys() == {"epoch", "step", *HISTORY_KEYS}
+        assert 0 <= line["accuracy"] <= 1
+        assert 0 <= line["validation_accuracy"] <= 1
+
+
+def test_the_lowest_validation_loss_may_choose_the_checkpoint(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    paths = SystemPaths(tmp_path)
+
+    train(whole_scans(monitor="validation_loss"), scans, paths, Hardware())
+
+    finished = json.loads((paths.phase_dir(0) / FINISHED_FILE).read_text(encoding="utf-8"))
+    losses = [line["validation_loss"] for line in history(paths)]
+    assert finished["validation_loss"] == pytest.approx(min(losses))
+
+
+def test_a_cosine_takes_the_learning_rate_down_epoch_by_epoch(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    paths = SystemPaths(tmp_path)
+    phase = a_phase(
+        epochs=2,
+        crop_size=64,
+        steps_per_epoch=1,
+        learning_rate=0.1,
+        schedule="cosine",
+        optimiser="adam",
+    )
+
+    train(whole_scans(phases=[phase]), scans, paths, Hardware())
+
+    assert [line["learning_rate"] for line in history(paths)] == pytest.approx([0.1, 0.05])
+
+
+def test_a_penalty_counts_in_both_losses_and_shrinks_the_weights(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    free, held = (SystemPaths(tmp_path / name) for name in ("free", "held"))
+    config = whole_scans(weight_decay=0.0)
+    heavy = L2Config(strength=10.0, on=["head"])
+
+    loose = safetensors.torch.load_file(train(config, scans, free, Hardware()))
+    tight = safetensors.torch.load_file(train(replace(config, l2=heavy), scans, held, Hardware()))
+
+    assert tight["head.weight"].norm() < loose["head.weight"].norm()
+    for key in ("loss", "validation_loss"):
+        assert history(held)[0][key] > history(free)[0][key]
+
+
+def test_a_frozen_trunk_that_found_no_weights_learns_from_scratch(
+    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_reach(*_args: object, **_named: object) -> None:
+        raise WeightsOutOfReachError("MobileNetV2", "mobilenet.pth")
+
+    monkeypatch.setattr("training.classifiers.initialisation._imagenet", out_of_reach)
+    paths = SystemPaths(tmp_path)
+    config = whole_scans(initialisation="imagenet_or_random", frozen_trunk=True)
+
+    trained = safetensors.torch.load_file(train(config, scans, paths, Hardware()))
+
+    torch.manual_seed(config.seed)
+    began = build(config.architecture).state_dict()
+    assert not torch.equal(trained["trunk.0.weight"], began["trunk.0.weight"])
+    assert paths.initialisation.read_text(encoding="utf-8").startswith("from scratch")
+
+
+def test_a_run_cut_short_has_fewer_scans_and_steps(scans: list[Scan], tmp_path: Path) -> None:
+    paths = SystemPaths(tmp_path)
+    cut = whole_scans().within(Budget(max_epochs=1, max_scans=4))
+
+    train(cut, scans, paths, Hardware())
+
+    assert [line["step"] for line in history(paths)] == [2]  # of 12 scans, in batches of 8
+
+
+def test_a_finished_run_needs_no_weights_to_begin_with(
+    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    best = train(slow_learner(), scans, SystemPaths(tmp_path), Hardware())
+    monkeypatch.setattr("training.classifiers.train.initialise", None)
+
+    assert train(slow_learner(), scans, SystemPaths(tmp_path), Hardware()) == best

@@ -6,7 +6,13 @@ import pytest
 
 from tests.training.lab import NO_AUGMENTATION, make_lung
 from training.config import AugmentationConfig
-from training.data.augment import jpeg_round_trip, resampled, vary_appearance
+from training.data.augment import (
+    Placement,
+    draw_placement,
+    jpeg_round_trip,
+    resampled,
+    vary_appearance,
+)
 from training.seeding import generator_for
 
 OPERATIONS = ("window", "resample", "blur", "noise", "jpeg")
@@ -139,3 +145,94 @@ def test_the_strongest_blur_and_sharpening_go_opposite_ways() -> None:
 
     assert min(detail.values()) < 0.8
     assert max(detail.values()) > 1.2
+
+
+# --- what the documents name: brightness and contrast, rotation, flips, zoom -----------------
+
+
+def test_brightness_moves_all_grey_values_by_the_same_amount() -> None:
+    grey = make_lung(1, 64) * 0.5 + 0.25
+
+    bright = vary_appearance(
+        grey, generator_for("b"), replace(NO_AUGMENTATION, brightness=0.2), keep_detail=False
+    )
+
+    change = bright - grey
+    assert 0.001 < abs(change.mean()) <= 0.2
+    assert change.std() < 1e-6
+
+
+def test_contrast_stretches_grey_values_from_middle_grey() -> None:
+    grey = make_lung(1, 64) * 0.5 + 0.25
+
+    stretched = vary_appearance(
+        grey, generator_for("c"), replace(NO_AUGMENTATION, contrast=0.3), keep_detail=False
+    )
+
+    factor = (stretched - 0.5) / (grey - 0.5)
+    assert factor[abs(grey - 0.5) > 0.05] == pytest.approx(float(np.median(factor)), rel=1e-3)
+    assert 0.7 <= np.median(factor) <= 1.3
+    assert np.median(factor) != pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_scan_is_mirrored_and_put_upside_down() -> None:
+    grey = make_lung(1, 64)
+
+    assert np.array_equal(Placement(mirrored=True).apply(grey), grey[:, ::-1])
+    assert np.array_equal(Placement(upended=True).apply(grey), grey[::-1])
+    assert np.array_equal(Placement().apply(grey), grey)
+
+
+def test_a_scan_is_turned_against_the_clock() -> None:
+    grey = np.zeros((65, 65), dtype=np.float32)
+    grey[32, 60] = 1  # at three o'clock
+
+    turned = Placement(degrees=90).apply(grey)
+
+    assert divmod(int(turned.argmax()), 65) == (4, 32)  # at twelve
+
+
+def test_zoom_enlarges_the_middle_and_a_small_scan_lies_on_black() -> None:
+    white = np.ones((64, 64), dtype=np.float32)
+
+    small = Placement(scale=0.5).apply(white)
+
+    assert Placement(scale=2.0).apply(white).min() == 1
+    assert small[32, 32] == 1
+    assert small[:14].max() == small[:, -14:].max() == 0
+
+
+def test_placements_stay_within_their_config() -> None:
+    config = AugmentationConfig(
+        flip_horizontal=True, flip_vertical=False, rotation_degrees=10, zoom=1.2
+    )
+
+    drawn = [draw_placement(generator_for(i), config) for i in range(200)]
+
+    assert {p.mirrored for p in drawn} == {True, False}
+    assert not any(p.upended for p in drawn)
+    assert 8 < max(abs(p.degrees) for p in drawn) <= 10
+    scales = [p.scale for p in drawn]
+    assert 1 / 1.2 <= min(scales) < 0.87
+    assert 1.15 < max(scales) <= 1.2
+
+
+def test_a_config_that_varies_nothing_leaves_a_scan_where_it_is() -> None:
+    still = replace(NO_AUGMENTATION, flip_horizontal=False)
+
+    assert {draw_placement(generator_for(i), still) for i in range(20)} == {Placement()}
+
+
+def test_a_narrow_window_brings_out_what_a_wide_one_hides() -> None:
+    rng = np.random.default_rng(0)
+    flat = (0.4 + 0.02 * rng.standard_normal((64, 64))).clip(0, 1).astype(np.float32)
+    usual = AugmentationConfig(window=1, resample=0, blur=0, noise=0, jpeg=0)
+    narrow = replace(usual, narrowest_window=0.2)
+
+    def largest_spread(config: AugmentationConfig) -> float:
+        generators = (np.random.default_rng(seed) for seed in range(40))
+        return max(
+            float(vary_appearance(flat, g, config, keep_detail=True).std()) for g in generators
+        )
+
+    assert largest_spread(narrow) > 1.5 * largest_spread(usual)

@@ -271,6 +271,12 @@ def test_scans_are_turned_upside_down_only_where_that_is_allowed(
     def shown(data: PairDataset) -> set[bytes]:
         return {data[2 * i + 1]["image"].numpy().tobytes() for i in range(300)}
 
+    never = pairs(
+        reals + whole,
+        phase=WHOLE_CROP,
+        augmentation=replace(NO_AUGMENTATION, flip_horizontal=False),
+    )
+    assert len(shown(never)) == len(reals)
     assert len(shown(upright)) == 2 * len(reals)  # as it is, and mirrored
     assert len(shown(turned)) == 8 * len(reals)
 
@@ -280,6 +286,24 @@ def test_the_centre_of_an_edit_is_its_middle() -> None:
     mask[4:9, 10:21] = 1
 
     assert _center_of(mask) == (6, 15)
+
+
+def test_the_scans_of_a_pair_and_the_mask_are_turned_by_the_same_angle(
+    reals: list[Scan], local: list[Scan]
+) -> None:
+    data = pairs(
+        reals + local,
+        phase=WHOLE_CROP,
+        augmentation=replace(NO_AUGMENTATION, rotation_degrees=30),
+    )
+    turned = 0
+
+    for pair in range(10):
+        fake, partner = data[2 * pair], data[2 * pair + 1]
+        outside = fake["mask"] == 0
+        assert torch.equal(fake["image"][:, outside], partner["image"][:, outside])
+        turned += bool(((fake["mask"] > 0) & (fake["mask"] < 1)).any())
+    assert turned == 10
 
 
 # --- scans ----------------------------------------------------------------------------------

@@ -1,0 +1,116 @@
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from app.detection.architectures import Detector
+from tests.training.lab import (
+    a_phase,
+    a_scan,
+    squared,
+    system_config,
+    write_dataset,
+    write_local_fake,
+    write_reals,
+)
+from training.classifiers.hard_negatives import HARD_FILE, hard_spots
+from training.classifiers.train import Hardware, train
+from training.config import AugmentationConfig
+from training.data.dataset import Group, PairDataset, Sampling, ScanPool, Spot
+from training.data.images import read_grey
+from training.data.manifest import Scan
+from training.runs import SystemPaths
+
+SIZE = 64
+SYSTEM = system_config(image_size=SIZE)
+
+
+class SuspectsBrightness(Detector):
+    """Takes bright cells of 16 pixels for forged."""
+
+    def __init__(self) -> None:
+        super().__init__(sharpness=1.0)
+        self.scale = torch.nn.Parameter(torch.ones(1))
+
+    def evidence(self, images: Tensor) -> Tensor:
+        cells: Tensor = torch.nn.functional.avg_pool2d(images.mean(1), 16) * self.scale
+        return cells
+
+
+@pytest.fixture
+def reals(tmp_path: Path) -> list[Scan]:
+    return write_reals(tmp_path / "scans", 4)
+
+
+def test_hard_places_are_where_the_network_suspects_most(
+    reals: list[Scan], tmp_path: Path
+) -> None:
+    network = SuspectsBrightness().train()
+
+    spots = hard_spots(network, reals, SYSTEM.preprocessing, tmp_path / "phase")
+
+    assert spots
+    assert network.training
+    for spot in spots:
+        square = squared(read_grey(spot.path), SIZE)
+        cells = square.reshape(4, 16, 4, 16).mean((1, 3))
+        assert cells[spot.row // 16, spot.column // 16] >= np.median(cells)
+
+
+def test_a_resumed_phase_has_the_places_it_began_with(reals: list[Scan], tmp_path: Path) -> None:
+    first = hard_spots(SuspectsBrightness(), reals, SYSTEM.preprocessing, tmp_path)
+    other = SuspectsBrightness()
+    with torch.no_grad():
+        other.scale.fill_(-1)
+
+    assert hard_spots(other, reals, SYSTEM.preprocessing, tmp_path) == first
+
+
+def test_the_share_of_hard_partners_is_what_the_phase_asks_for(
+    reals: list[Scan], tmp_path: Path
+) -> None:
+    fakes = [write_local_fake(real, tmp_path / "fakes", seed=i) for i, real in enumerate(reals)]
+    pool = ScanPool([*reals, *fakes], SIZE)
+    sampling = Sampling(seed=(0, 0, 0), local_share=1.0, augmentation=AugmentationConfig())
+    usual = PairDataset(pool, SYSTEM.preprocessing, a_phase(), sampling)
+    before = [usual[index]["image"] for index in range(80)]
+    pool.hard = [Spot(str(reals[0].path), 32, 32)]
+    hard = PairDataset(pool, SYSTEM.preprocessing, a_phase(hard_share=0.5), sampling)
+
+    examples = [hard[index] for index in range(80)]
+
+    changed = [not torch.equal(b, e["image"]) for b, e in zip(before, examples, strict=True)]
+    assert not any(changed[0::2]), "a fake is what it was"
+    assert 0.25 < np.mean(changed[1::2]) < 0.75
+    assert all(e["label"] == 0 and not e["mask"].any() for e in examples[1::2])
+
+
+def test_a_phase_with_hard_partners_trains_and_keeps_the_places(tmp_path: Path) -> None:
+    scans = write_dataset(tmp_path / "scans")
+    config = system_config(phases=[a_phase(), a_phase(hard_share=0.5)])
+    paths = SystemPaths(tmp_path / "run")
+
+    assert train(config, scans, paths, Hardware()).exists()
+
+    assert not (paths.phase_dir(0) / HARD_FILE).exists()
+    assert (paths.phase_dir(1) / HARD_FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("balance", "low", "high"), [(0.0, 0.0, 0.2), (0.5, 0.15, 0.35), (1.0, 0.4, 0.6)]
+)
+def test_balance_says_how_alike_the_sources_count(
+    tmp_path: Path, balance: float, low: float, high: float
+) -> None:
+    group = Group(
+        [a_scan(f"{i}.png", source="large") for i in range(90)]
+        + [a_scan(f"{i}.png", source="small") for i in range(10)]
+    )
+    rng = np.random.default_rng(1)
+
+    drawn = Counter(group.draw(rng, balance=balance).source for _ in range(400))
+
+    assert low <= drawn["small"] / 400 <= high

@@ -1,0 +1,65 @@
+"""Where a network takes authentic tissue for forged, so that it sees more of that."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy import ndimage
+from tqdm import tqdm
+
+from app.detection.architectures import Detector
+from app.detection.card import PreprocessingSpec
+from app.detection.preprocessing import normalise, to_square
+from training.data.dataset import Spot
+from training.data.images import read_grey
+from training.data.manifest import Scan
+from training.runs import write_whole
+
+HARD_FILE = "hard_negatives.json"
+SPOTS_PER_SCAN = 3
+KEPT = 0.5
+"""Share of the spots that is kept: those with most evidence."""
+APART_PIXELS = 64
+
+
+def hard_spots(
+    network: Detector, scans: Sequence[Scan], preprocessing: PreprocessingSpec, folder: Path
+) -> list[Spot]:
+    """Find the places in authentic scans with most evidence of forgery.
+
+    Args:
+        network: Gives the evidence; its mode is left as it was.
+        scans: Authentic ones.
+        preprocessing: Of the network's input.
+        folder: Where the places are kept, so that a run that is stopped resumes with the same.
+    """
+    path = folder / HARD_FILE
+    if not path.exists():
+        training = network.training
+        network.eval()
+        found = sorted(_peaks(network, scans, preprocessing), key=lambda f: f[0], reverse=True)
+        network.train(training)
+        spots = [spot for _, spot in found[: max(1, round(KEPT * len(found)))]]
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(path, json.dumps(spots).encode())
+    return [Spot(*spot) for spot in json.loads(path.read_text(encoding="utf-8"))]
+
+
+def _peaks(
+    network: Detector, scans: Sequence[Scan], preprocessing: PreprocessingSpec
+) -> Iterator[tuple[float, Spot]]:
+    device = next(network.parameters()).device
+    for scan in tqdm(scans, desc="hard negatives", unit="scan"):
+        square = to_square(read_grey(scan.path), preprocessing.image_size)
+        image = normalise(square, preprocessing)[None].to(device)
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
+            evidence = network(image).evidence[0].float().cpu().numpy()
+        pixels = preprocessing.image_size / evidence.shape[0]
+        around = max(1, round(APART_PIXELS / pixels))
+        peaks = np.argwhere(evidence == ndimage.maximum_filter(evidence, size=around))
+        values = evidence[tuple(peaks.T)]
+        for index in np.argsort(values)[::-1][:SPOTS_PER_SCAN]:
+            row, column = ((peaks[index] + 0.5) * pixels).astype(int).tolist()
+            yield float(values[index]), Spot(str(scan.path), row, column)
