@@ -32,6 +32,7 @@ class Scan:
         x: Column of the edit's centre, in pixels, or empty.
         y: Row of the edit's centre, in pixels, or empty.
         licence: As known.
+        grade: Of the finding, such as Kellgren and Lawrence's of a knee, or empty.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Scan:
     x: str = ""
     y: str = ""
     licence: str = ""
+    grade: str = ""
 
     @property
     def person(self) -> str:

@@ -1,55 +1,174 @@
 """The first stage: decode every scan as the server would, and put each patient on one side."""
 
-from dataclasses import replace
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
 from tqdm import tqdm
 
-from app.detection.decoding import decode
-from app.detection.spec import modality
+from app.detection.labels import Label
+from app.detection.spec import ModalitySpec
 from app.errors import UploadError
 from training.config import DatasetConfig
-from training.data.images import write_grey
+from training.data.duplicates import fingerprint
+from training.data.images import read_grey, write_grey
+from training.data.leakage import require_one_image_a_patient, require_parity
 from training.data.manifest import Scan, read_manifest, write_index
-from training.data.splits import assign_sides, check_no_leak
-from training.errors import ManifestError
+from training.data.modalities import trainable_modality
+from training.data.raw import RawScan
+from training.data.selection import thinned
+from training.data.sources.base import SourceOptions, read_source
+from training.data.splits import SIDES, assign_sides, check_no_leak
+from training.data.volumes import volume_stem
+from training.errors import ManifestError, SourceError, TooFewScansError
 from training.runs import DatasetPaths
 
+UNREADABLE_FILE = "unreadable.csv"
 
-def prepare(manifest: Path, config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
-    """Decode a manifest's scans into PNG and write their index.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareOptions:
+    """What is brought besides a manifest, and what is put up with.
+
+    Attributes:
+        sources: Names of public sets, each with the folder that it was unpacked into.
+        source_options: What is taken of each.
+        skip_unreadable: Whether scans that cannot be decoded are left out and listed, where
+            otherwise the first one is an error.
+        accepted: Columns that may tell the files of the classes apart.
+    """
+
+    sources: Sequence[tuple[str, Path]] = ()
+    source_options: SourceOptions = field(default_factory=SourceOptions)
+    skip_unreadable: bool = False
+    accepted: Collection[str] = ()
+
+
+def prepare(
+    manifest: Path | None,
+    config: DatasetConfig,
+    paths: DatasetPaths,
+    options: PrepareOptions | None = None,
+) -> list[Scan]:
+    """Decode scans into PNG and write their index.
 
     Both classes go through the decoder that serves, and are stored in one format at their own
     size. Scans that are there already are not decoded again.
 
+    Args:
+        manifest: A CSV of scans; None where public sets are all there is.
+        config: Of the data set.
+        paths: Where it is kept.
+        options: Public sets, and what is put up with.
+
     Raises:
         ManifestError: A row cannot be used or its image cannot be decoded.
+        SourceError: A public set is unknown, or not laid out as it should be.
         LeakError: A patient or a scan would stand on two sides.
+        DuplicateScansError: Two patients have the same image.
+        ShortcutError: The files of brought fakes differ from those of authentic scans.
+        TooFewScansError: There is no authentic scan, or nothing can be read.
     """
-    spec = modality(config.modality)
-    scans = assign_sides(read_manifest(manifest, modality=config.modality), config)
-    prepared: list[Scan] = []
-    images: dict[str, str] = {}
-    for scan in tqdm(scans, desc="decoding", unit="scan"):
-        image = paths.scans_dir / scan.source / f"{_name_of(scan, manifest)}.png"
-        if not image.exists():
-            try:
-                decoded = decode(scan.path.read_bytes(), spec)
-            except UploadError as error:
-                raise ManifestError(manifest, f"{_below(manifest, scan)}: {error}") from error
-            write_grey(image, decoded.grey)
-        prepared.append(replace(scan, path=image))
-        images[str(scan.path.resolve())] = str(image)
-    prepared = [replace(s, origin=images.get(s.origin, s.origin)) for s in prepared]
-    check_no_leak(prepared)
+    options = options or PrepareOptions()
+    if manifest is None and not options.sources:
+        raise SourceError("There is nothing to prepare: name a manifest or a source.")
+    spec = trainable_modality(config.modality)
+    raws = list(_brought(manifest, config.modality, options))
+    where = manifest or options.sources[0][1]
+    _check_rows(where, raws)
+    sided = assign_sides([raw.scan for raw in raws], config)
+    check_no_leak(sided)
+    raws = [replace(raw, scan=scan) for raw, scan in zip(raws, sided, strict=True)]
+    if config.max_scans is not None:
+        left = {s.path for s in thinned(sided, config.max_scans, seed=config.seed)}
+        raws = [raw for raw in raws if raw.scan.path in left]
+    _check_authentic(sided, config)
+    require_parity(raws, accepted=options.accepted)
+    kept, prepared = _decode(where, raws, spec, paths, options)
+    fingerprints = [fingerprint(read_grey(scan.path)) for scan in prepared]
+    require_one_image_a_patient(prepared, [raw.name for raw in kept], fingerprints)
     write_index(paths.scans_index, prepared)
     return prepared
 
 
-def _name_of(scan: Scan, manifest: Path) -> str:
+def _brought(manifest: Path | None, modality: str, options: PrepareOptions) -> Iterator[RawScan]:
+    """Return the scans of the manifest, then those of the public sets."""
+    if manifest is not None:
+        for scan in read_manifest(manifest, modality=modality):
+            yield RawScan(scan=scan, name=_below(manifest, scan))
+    for name, root in options.sources:
+        yield from read_source(name, root, options.source_options)
+
+
+def _check_rows(where: Path, raws: Sequence[RawScan]) -> None:
+    """Make sure that each image is listed once, and that sides which rows bring are sides."""
+    listed: set[Path] = set()
+    for raw in raws:
+        if raw.scan.side not in ("", *SIDES):
+            raise ManifestError(
+                where, f"{raw.name}: side {raw.scan.side!r} is none of {', '.join(SIDES)}"
+            )
+        path = raw.scan.path.resolve()
+        if path in listed:
+            raise ManifestError(where, f"{raw.name} is listed twice; leave one row out")
+        listed.add(path)
+
+
+def _check_authentic(scans: Sequence[Scan], config: DatasetConfig) -> None:
+    if config.sides.train and not any(s.side == "train" and s.label is Label.REAL for s in scans):
+        raise TooFewScansError(
+            f"{config.name}: there is no authentic scan on the training side. Generators and "
+            "detector learn from them: bring rows with the label real."
+        )
+
+
+def _decode(
+    where: Path,
+    raws: Sequence[RawScan],
+    spec: ModalitySpec,
+    paths: DatasetPaths,
+    options: PrepareOptions,
+) -> tuple[list[RawScan], list[Scan]]:
+    """Store what is not there yet; return the scans that could be read, before and after."""
+    kept: list[RawScan] = []
+    prepared: list[Scan] = []
+    unreadable: list[tuple[str, str]] = []
+    for raw in tqdm(raws, desc="decoding", unit="scan"):
+        image = paths.scans_dir / raw.scan.source / f"{_stored_name(raw)}.png"
+        try:
+            if not image.exists():
+                write_grey(image, raw.read(spec))
+        except (UploadError, SourceError) as error:
+            if not options.skip_unreadable:
+                raise ManifestError(where, f"{raw.name}: {error}") from error
+            unreadable.append((raw.name, str(error)))
+            continue
+        kept.append(raw)
+        prepared.append(replace(raw.scan, path=image))
+    _list_unreadable(paths.root / UNREADABLE_FILE, unreadable)
+    if not prepared:
+        raise TooFewScansError(f"{where}: no scan could be read; see {UNREADABLE_FILE}.")
+    images = {str(r.scan.path.resolve()): str(s.path) for r, s in zip(kept, prepared, strict=True)}
+    return kept, [replace(s, origin=images.get(s.origin, s.origin)) for s in prepared]
+
+
+def _list_unreadable(path: Path, rows: Sequence[tuple[str, str]]) -> None:
+    """Write which scans were left out and why; no file where none was."""
+    path.unlink(missing_ok=True)
+    if rows:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([("name", "problem"), *rows])
+
+
+def _stored_name(raw: RawScan) -> str:
     """Return a file name that depends on where the scan lies below the manifest."""
-    return f"{scan.path.stem}-{sha256(_below(manifest, scan).encode()).hexdigest()[:8]}"
+    stem = raw.scan.path.stem
+    if raw.slice_index is not None:
+        stem = f"{volume_stem(raw.file)}-{stem}"
+    return f"{stem}-{sha256(raw.name.encode()).hexdigest()[:8]}"
 
 
 def _below(manifest: Path, scan: Scan) -> str:
@@ -57,3 +176,12 @@ def _below(manifest: Path, scan: Scan) -> str:
     if scan.path.is_relative_to(manifest.parent):
         return scan.path.relative_to(manifest.parent).as_posix()
     return scan.path.as_posix()
+
+
+def unreadable_in(paths: DatasetPaths) -> list[tuple[str, str]]:
+    """Return the names of the scans that were left out, each with the reason."""
+    path = paths.root / UNREADABLE_FILE
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return [(row["name"], row["problem"]) for row in csv.DictReader(file)]

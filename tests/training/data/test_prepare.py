@@ -1,4 +1,5 @@
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,20 @@ from tests.factories import (
     tiff_bytes,
     truncated,
 )
-from tests.training.lab import dataset_config, make_manifest, write_manifest
+from tests.training.data.volume_files import write_meta_image
+from tests.training.lab import dataset_config, make_lung, make_manifest, write_manifest
 from training.data.images import read_grey, write_grey
 from training.data.manifest import read_index
-from training.data.prepare import prepare
-from training.errors import LeakError, ManifestError
+from training.data.prepare import PrepareOptions, prepare, unreadable_in
+from training.data.sources.base import SourceOptions
+from training.errors import (
+    DuplicateScansError,
+    LeakError,
+    ManifestError,
+    ShortcutError,
+    SourceError,
+    TooFewScansError,
+)
 from training.runs import DatasetPaths
 
 
@@ -162,3 +172,140 @@ def test_grey_values_outside_the_range_are_clipped_when_written(tmp_path: Path) 
         np.array([[0, 128 / 255], [1, 1]]), abs=1e-6
     )
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["grey.png"]
+
+
+# --- what is refused, by row or column ------------------------------------------------------
+
+
+def write_pictures(folder: Path, count: int, encode: Callable[..., bytes], name: str) -> None:
+    for number in range(count):
+        (folder / f"{name}{number}").write_bytes(encode(make_lung(number + ord(name[0]))))
+
+
+def test_a_copy_that_was_encoded_anew_for_another_patient_names_both_rows(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    manifest = make_manifest(tmp_path, 6)
+    (tmp_path / "copy.jpg").write_bytes(jpeg_bytes(make_lung(3)))
+    with manifest.open("a", encoding="utf-8") as file:
+        file.write("copy.jpg,real,drawn,another\n")
+
+    with pytest.raises(DuplicateScansError, match=r"scan3\.png and copy\.jpg show the same image"):
+        prepare(manifest, dataset_config(), paths)
+
+    assert not paths.scans_index.exists()
+
+
+def test_fakes_of_another_file_format_are_refused_by_column(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    write_pictures(tmp_path, 6, png_bytes, "real")
+    write_pictures(tmp_path, 6, jpeg_bytes, "fake")
+    rows = [
+        row(f"{label}{n}", label=label, source=label, patient=f"{label}{n}")
+        for label in ("real", "fake")
+        for n in range(6)
+    ]
+    manifest = write_manifest(tmp_path / "m.csv", rows)
+
+    with pytest.raises(ShortcutError, match="file_format"):
+        prepare(manifest, dataset_config(), paths)
+    known = PrepareOptions(accepted=("file_format", "quantisation", "file_size"))
+    assert len(prepare(manifest, dataset_config(), paths, known)) == 12
+
+
+def test_a_row_that_stands_twice_is_refused(tmp_path: Path, paths: DatasetPaths) -> None:
+    (tmp_path / "a.png").write_bytes(png_bytes())
+    manifest = write_manifest(tmp_path / "m.csv", [row("a.png"), row("./a.png", patient="a.png")])
+
+    with pytest.raises(ManifestError, match=r"a\.png is listed twice"):
+        prepare(manifest, dataset_config(), paths)
+
+
+def test_a_side_that_is_none_is_refused_by_row(tmp_path: Path, paths: DatasetPaths) -> None:
+    (tmp_path / "a.png").write_bytes(png_bytes())
+    manifest = write_manifest(tmp_path / "m.csv", [row("a.png", side="left")])
+
+    with pytest.raises(ManifestError, match=r"a\.png: side 'left' is none of train, validation"):
+        prepare(manifest, dataset_config(), paths)
+
+
+def test_a_patient_on_two_given_sides_is_refused_with_a_row_of_each(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    write_pictures(tmp_path, 2, png_bytes, "s")
+    rows = [row("s0", patient="p", side="train"), row("s1", patient="p", side="test")]
+
+    with pytest.raises(LeakError, match=r"patient drawn/p .*s1 and .*s0"):
+        prepare(write_manifest(tmp_path / "m.csv", rows), dataset_config(), paths)
+
+
+def test_fakes_alone_are_refused(tmp_path: Path, paths: DatasetPaths) -> None:
+    write_pictures(tmp_path, 2, png_bytes, "s")
+    rows = [row("s0", label="fake"), row("s1", label="fake")]
+
+    with pytest.raises(TooFewScansError, match="no authentic scan on the training side"):
+        prepare(write_manifest(tmp_path / "m.csv", rows), dataset_config(), paths)
+
+
+# --- what cannot be read --------------------------------------------------------------------
+
+
+def test_unreadable_scans_are_left_out_and_listed_on_demand(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    manifest = make_manifest(tmp_path, 4)
+    (tmp_path / "scan2.png").write_bytes(truncated(png_bytes()))
+
+    prepared = prepare(manifest, dataset_config(), paths, PrepareOptions(skip_unreadable=True))
+
+    assert [scan.path.stem[:5] for scan in prepared] == ["scan0", "scan1", "scan3"]
+    ((name, problem),) = unreadable_in(paths)
+    assert name == "scan2.png"
+    assert "damaged" in problem
+    (tmp_path / "scan2.png").write_bytes(png_bytes(make_lung(2)))
+    assert len(prepare(manifest, dataset_config(), paths)) == 4
+    assert unreadable_in(paths) == []
+
+
+def test_nothing_readable_is_refused(tmp_path: Path, paths: DatasetPaths) -> None:
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    manifest = write_manifest(tmp_path / "m.csv", [row("a.png")])
+
+    with pytest.raises(TooFewScansError, match=r"unreadable\.csv"):
+        prepare(manifest, dataset_config(), paths, PrepareOptions(skip_unreadable=True))
+
+
+# --- public sets ----------------------------------------------------------------------------
+
+
+def test_a_manifest_and_public_sets_are_prepared_together(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    manifest = make_manifest(tmp_path, 3)
+    volume = (np.stack([make_lung(90 + n) for n in range(10)]) * 1500 - 1350).astype(np.int16)
+    write_meta_image(tmp_path / "luna" / "subset0" / "1.2.mhd", volume)
+    options = PrepareOptions(
+        sources=[("luna16", tmp_path / "luna")], source_options=SourceOptions(every_slice=2)
+    )
+
+    prepared = prepare(manifest, dataset_config(), paths, options)
+
+    assert [(s.source, s.patient) for s in prepared[3:]] == [("luna16", "1.2")] * 2
+    assert len({s.side for s in prepared[3:]}) == 1
+    assert read_grey(prepared[3].path) == pytest.approx(make_lung(93), abs=0.004)
+    assert prepared[3].path.name.startswith("1.2-0003-")
+
+
+def test_nothing_to_prepare_is_said(paths: DatasetPaths) -> None:
+    with pytest.raises(SourceError, match="name a manifest or a source"):
+        prepare(None, dataset_config(), paths)
+
+
+def test_a_broken_volume_is_named(tmp_path: Path, paths: DatasetPaths) -> None:
+    path = write_meta_image(tmp_path / "luna" / "1.2.mhd", np.zeros((4, 80, 80), np.int16))
+    path.with_suffix(".raw").write_bytes(b"short")
+    options = PrepareOptions(sources=[("luna16", tmp_path / "luna")])
+
+    with pytest.raises(ManifestError, match=r"1\.2\.mhd/0001: .*cannot be read as a volume"):
+        prepare(None, dataset_config(), paths, options)

@@ -1,5 +1,6 @@
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -120,3 +121,50 @@ def test_two_fakes_of_one_origin_on_two_sides_are_a_leak_though_the_origin_is_no
 
     with pytest.raises(LeakError, match=r"scan a\.png"):
         check_no_leak(fakes)
+
+
+# --- sides that rows bring ------------------------------------------------------------------
+
+
+def test_a_side_that_is_given_is_kept_and_holds_for_the_whole_patient() -> None:
+    scans = scans_of(20, each=2)
+    given = [replace(s, side="test") if s.path.stem.endswith("-0") else s for s in scans]
+
+    divided = assign_sides(given, dataset_config())
+
+    assert {scan.side for scan in divided} == {"test"}
+
+
+def test_given_sides_leave_the_others_to_the_seed() -> None:
+    scans = [a_scan("own.png", patient="own", side="validation"), *scans_of(12)]
+
+    own, *others = assign_sides(scans, dataset_config())
+
+    assert own.side == "validation"
+    assert {scan.side for scan in others} == {"train", "validation", "test"}
+
+
+def test_a_patient_that_is_given_two_sides_is_a_leak_that_names_both_scans() -> None:
+    scans = [a_scan("a.png", side="train"), a_scan("b.png", side="test"), a_scan("c.png")]
+
+    with pytest.raises(LeakError, match=r"patient drawn/p0 .*See b\.png and a\.png"):
+        check_no_leak(assign_sides(scans, dataset_config()))
+
+
+def test_a_fake_of_nobody_goes_with_the_scan_that_it_was_made_from() -> None:
+    reals = scans_of(12, each=1)
+    fakes = [
+        a_scan(
+            f"fake-{real.path.name}",
+            label=Label.FAKE,
+            source="editor",
+            patient="",
+            origin=str(real.path.resolve()),
+        )
+        for real in reals
+    ]
+
+    divided = assign_sides([*reals, *fakes], dataset_config())
+
+    assert [scan.side for scan in divided[12:]] == [scan.side for scan in divided[:12]]
+    check_no_leak([replace(s, path=s.path.resolve()) for s in divided])

@@ -1,0 +1,1 @@
+"""Public data sets, one file each, turned into rows. Files here are discovered, not listed."""
