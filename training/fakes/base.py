@@ -6,7 +6,9 @@ A generator is one file in ``training/fakes/`` with a class that registers itsel
 2. ``fit`` learns from authentic training scans and leaves a checkpoint in ``folder``; if a
    finished one lies there it is loaded instead;
 3. ``make`` returns one fake that depends on its seed (and on the original) alone;
-4. name it in ``training/configs/datasets/<dataset>.toml``.
+4. if it makes whole images and a GPU makes many at once faster, override ``sample`` as well, and
+   set ``together``;
+5. name it in ``training/configs/datasets/<dataset>.toml``.
 """
 
 import importlib
@@ -22,6 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import GeneratorError
+
+LEAST_CHANGE = 1.2 / 255
+"""Mean change of grey values within a local edit's mask below which it is none: about one step of
+an 8-bit scan, which nobody could see or learn. The generator tries another place instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +47,20 @@ class Fake:
     center: tuple[int, int] | None = None
 
 
+def changes_enough(fake: Fake, original: NDArray[np.float32]) -> bool:
+    """Tell whether a local edit changes its region by ``LEAST_CHANGE`` on average."""
+    if fake.mask is None or not fake.mask.any():
+        return False
+    return bool(np.abs(fake.grey - original)[fake.mask].mean() >= LEAST_CHANGE)
+
+
 class Generator(ABC):
     """Makes fakes from what it learned of authentic training scans."""
 
     edits_originals: ClassVar[bool]
     """Whether a fake is an edit of an authentic scan (else it is synthetic all over)."""
+    together: int = 1
+    """How many whole images are best made at once; a CPU is no faster with many."""
 
     @abstractmethod
     def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:
@@ -69,6 +84,25 @@ class Generator(ABC):
         Returns:
             The fake, or None if this original offers no place for an edit.
         """
+
+    def sample(self, seeds: Sequence[int]) -> NDArray[np.float32]:
+        """Make whole synthetic images, each from its own seed.
+
+        Args:
+            seeds: One an image. An image depends on its own alone, up to the rounding of sums in
+                another order: within one step of an 8-bit scan, whatever the batch.
+
+        Returns:
+            float32 in [0, 1], shape ``[N, H, W]``.
+
+        Raises:
+            ValueError: This generator edits authentic scans, or no seed is given.
+        """
+        if self.edits_originals:
+            raise ValueError("a generator of edits needs authentic scans: use make()")
+        if not seeds:
+            raise ValueError("at least one seed is needed")
+        return np.stack([fake.grey for s in seeds if (fake := self.make(None, seed=s))])
 
 
 _generators: dict[str, type[Generator]] = {}

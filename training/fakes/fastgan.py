@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from training.fakes.averaging import averaged
 from training.fakes.base import Fake, Generator, register
-from training.fakes.device import best_device
+from training.fakes.device import best_device, images_at_once
 from training.fakes.diff_augment import augmented
 from training.fakes.fastgan_networks import WIDTHS, Critic, Painter
 from training.fakes.squares import draw_batch, read_squares, to_greys
@@ -59,6 +59,7 @@ class FastGAN(Generator):
         self.output_side, self.side, self.width = output_side, side, width
         self.steps, self.batch_size = steps, batch_size
         self.device = best_device()
+        self.together = images_at_once(self.device)
         self.painter: nn.Module = Painter(side=side, latent=LATENT, width=width)
 
     def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:

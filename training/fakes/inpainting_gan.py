@@ -20,7 +20,7 @@ from torch.nn import functional
 from tqdm import tqdm
 
 from training.data.images import read_grey
-from training.fakes.base import Fake, Generator, register
+from training.fakes.base import Fake, Generator, changes_enough, register
 from training.fakes.painters import (
     BORDER,
     HOLE_SIDE,
@@ -33,6 +33,7 @@ from training.fakes.sites import SITE_FINDERS, Points
 from training.seeding import generator_for
 
 SPREADS = 3.0  # standard deviations around the mean that fill the painters' range of about [-1, 1]
+ATTEMPTS = 12
 MIN_SPREAD = 0.02  # of grey values; keeps even regions from being blown up into noise
 
 
@@ -126,11 +127,16 @@ class InpaintingGAN(Generator):
         tamper = str(rng.choice(["injection", "removal"]))
         sites = self.find_sites(original)
         points = sites.plain if tamper == "injection" else sites.structures
-        place = self._place(points, original.shape, rng)
-        if place is None:
-            return None
-        grey, mask = self._paint(original, place, tamper, rng)
-        return Fake(grey=grey, mask=mask, tamper=tamper, center=(place.column, place.row))
+        for _ in range(ATTEMPTS):
+            place = self._place(points, original.shape, rng)
+            if place is None:
+                return None
+            grey, mask = self._paint(original, place, tamper, rng)
+            center = place.column, place.row
+            fake = Fake(grey=grey, mask=mask, tamper=tamper, center=center)
+            if changes_enough(fake, original):
+                return fake
+        return None
 
     @torch.no_grad()
     def _paint(

@@ -1,7 +1,7 @@
 """The second stage: fit each generator on the training side and make fakes for every side."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +11,22 @@ from app.detection.labels import Label
 from training.config import DatasetConfig, FakesConfig
 from training.data.images import read_grey, write_grey
 from training.data.manifest import Scan, on_side, read_index, write_index
-from training.data.splits import SIDES, check_no_leak
-from training.errors import StageMissingError, TooFewScansError
+from training.data.splits import check_no_leak
+from training.errors import ManifestError, StageMissingError, TooFewScansError
 from training.fakes.base import Fake, Generator, create
+from training.fakes.orders import Journal, Order, Outcome, Store, orders
+from training.fakes.quality.report import describe
 from training.runs import DatasetPaths, claim
-from training.seeding import seed_for
 
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """One fake to be made: for which side, of which original, with which seed."""
-
-    side: str
-    seed: int
-    name: str
-    original: Scan | None
+JOURNAL = "journal.jsonl"
 
 
 def produce(config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
     """Make the fakes of a data set; those that are there already are kept.
 
     Generators see authentic scans of the training side only. A fake stands on the side of the
-    scan that it was made from.
+    scan that it was made from. Beside the fakes of each generator lies what they are worth (see
+    ``training.fakes.quality``).
 
     Raises:
         StageMissingError: The data set is not prepared.
@@ -43,24 +37,17 @@ def produce(config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
         raise StageMissingError(f"python -m training prepare --dataset {config.name}")
     scans = read_index(paths.scans_index)
     originals = [s for s in scans if s.label is Label.REAL]
-    training = on_side(originals, "train")
-    if not training:
+    if not on_side(originals, "train"):
         raise TooFewScansError("There is no authentic scan on the training side.")
     everything = list(scans)
     for fakes in config.fakes:
-        generator = create(fakes.generator, fakes.arguments)
-        folder = paths.generator_dir(fakes.generator)
+        folder = paths.generator_dir(fakes.folder_name)
         claim(folder, config.seed, config.sides, fakes)
-        generator.fit([s.path for s in training], folder, seed=fakes.seed)
-        made = [
-            fake
-            for order in tqdm(
-                list(_orders(fakes, originals, generator)), desc=fakes.generator, unit="fake"
-            )
-            if (fake := _fill(order, generator, fakes.generator, folder)) is not None
-        ]
+        index = paths.fakes_index(fakes.folder_name)
+        made = _fill(fakes, originals, Store(folder), _journal(folder / JOURNAL, index))
         check_no_leak([*scans, *made])
-        write_index(paths.fakes_index(fakes.generator), made)
+        write_index(index, made)
+        describe(folder, made, originals)
         everything += made
     return everything
 
@@ -72,7 +59,7 @@ def read_dataset(config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
         StageMissingError: A stage before has not run.
         LeakError: A patient or an origin stands on two sides.
     """
-    indexes = [paths.scans_index, *(paths.fakes_index(f.generator) for f in config.fakes)]
+    indexes = [paths.scans_index, *(paths.fakes_index(f.folder_name) for f in config.fakes)]
     for index in indexes:
         if not index.exists():
             stage = "prepare" if index == paths.scans_index else "fakes"
@@ -82,48 +69,64 @@ def read_dataset(config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
     return scans
 
 
-def _orders(
-    fakes: FakesConfig, originals: Sequence[Scan], generator: Generator
-) -> Iterator[_Order]:
-    for side in SIDES:
-        for original in on_side(originals, side):
-            for copy in range(fakes.per_real):
-                name = f"{original.path.stem}-{copy}"
-                seed = seed_for(fakes.generator, fakes.seed, original.source, name)
-                yield _Order(side, seed, name, original if generator.edits_originals else None)
+def _journal(path: Path, index: Path) -> Journal:
+    """Open a journal; where there is none yet, an index that was written without one tells."""
+    listed: list[Scan] = []
+    if not path.exists() and index.exists():
+        with suppress(ManifestError):  # a file that it lists is lost: everything is made again
+            listed = read_index(index)
+    return Journal(path, listed)
 
 
-def _fill(order: _Order, generator: Generator, name: str, folder: Path) -> Scan | None:
-    """Make one fake, unless it is there; return its row, or None where no edit was possible."""
-    original = order.original
-    image = folder / "images" / f"{order.name}.png"
-    mask = folder / "masks" / f"{order.name}.png"
-    if original is None and image.exists():  # a synthetic scan's row needs nothing but its seed
-        return _row(order, Fake(grey=read_grey(image)), name, image, None)
-    fake = generator.make(read_grey(original.path) if original else None, seed=order.seed)
+def _fill(
+    fakes: FakesConfig, originals: Sequence[Scan], store: Store, journal: Journal
+) -> list[Scan]:
+    """Make what is missing of one generator's fakes; return the rows of all of them."""
+    generator = create(fakes.generator, fakes.arguments)
+    wanted = list(orders(fakes, originals, edits=generator.edits_originals))
+    if not all(store.holds(journal.find(order.name)) for order in wanted):
+        training = [s.path for s in on_side(originals, "train")]
+        generator.fit(training, store.folder, seed=fakes.seed)
+        with tqdm(total=len(wanted), desc=fakes.folder_name, unit="fake") as bar:
+            for batch in _batches(wanted, generator.together):
+                if not all(store.holds(journal.find(order.name)) for order in batch):
+                    _make(batch, generator, store, journal)
+                bar.update(len(batch))
+    outcomes = [(order, journal.find(order.name)) for order in wanted]
+    return [
+        store.row(order, outcome, fakes.generator)
+        for order, outcome in outcomes
+        if outcome is not None and outcome.made
+    ]
+
+
+def _batches(wanted: Sequence[Order], size: int) -> list[Sequence[Order]]:
+    """Divide orders; the same way after a stop, since a batch's rounding depends on its members."""
+    return [wanted[start : start + size] for start in range(0, len(wanted), size)]
+
+
+def _make(batch: Sequence[Order], generator: Generator, store: Store, journal: Journal) -> None:
+    """Make a batch of fakes, and write down each that was missing."""
+    made: list[Fake | None]
+    if generator.edits_originals:
+        made = [_edit(order, generator) for order in batch]
+    else:
+        made = [Fake(grey=grey) for grey in generator.sample([order.seed for order in batch])]
+    for order, fake in zip(batch, made, strict=True):
+        if not store.holds(journal.find(order.name)):
+            journal.add(_written(fake, order.name, store))
+
+
+def _edit(order: Order, generator: Generator) -> Fake | None:
+    if order.original is None:
+        raise ValueError(f"{order.name} is an edit of nothing")
+    return generator.make(read_grey(order.original.path), seed=order.seed)
+
+
+def _written(fake: Fake | None, name: str, store: Store) -> Outcome:
     if fake is None:
-        return None
-    if not image.exists():
-        if fake.mask is not None:
-            write_grey(mask, fake.mask.astype(np.float32))
-        write_grey(image, fake.grey)
-    return _row(order, fake, name, image, mask if fake.mask is not None else None)
-
-
-def _row(order: _Order, fake: Fake, generator: str, image: Path, mask: Path | None) -> Scan:
-    original = order.original
-    return Scan(
-        path=image,
-        label=Label.FAKE,
-        source=original.source if original else generator,
-        patient=original.patient if original else str(order.seed),
-        side=order.side,
-        generator=generator,
-        seed=str(order.seed),
-        origin=str(original.path) if original else "",
-        mask=str(mask) if mask else "",
-        tamper=fake.tamper,
-        x=str(fake.center[0]) if fake.center else "",
-        y=str(fake.center[1]) if fake.center else "",
-        licence=original.licence if original else "",
-    )
+        return Outcome(name=name, made=False)
+    if fake.mask is not None:
+        write_grey(store.mask(name), fake.mask.astype(np.float32))
+    write_grey(store.image(name), fake.grey)
+    return Outcome(name=name, masked=fake.mask is not None, tamper=fake.tamper, center=fake.center)

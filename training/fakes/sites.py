@@ -27,7 +27,11 @@ class Sites:
 
 def lung_sites(grey: NDArray[np.float32]) -> Sites:
     """Find small bright spots within the lungs, and lung tissue away from them."""
-    lungs = lung_mask(grey)
+    return sites_within(lung_mask(grey), grey)
+
+
+def sites_within(lungs: NDArray[np.bool_], grey: NDArray[np.float32]) -> Sites:
+    """Find what ``lung_sites`` finds, where the lungs are known already."""
     inner = ndimage.binary_erosion(lungs, iterations=6)
     spots = ndimage.gaussian_filter(grey, 2.0) - ndimage.gaussian_filter(grey, 6.0)
     if not inner.any():

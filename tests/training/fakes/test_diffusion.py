@@ -35,16 +35,26 @@ def test_it_learns_to_tell_noise_from_image(
 
 
 @pytest.mark.parametrize("side", [32, 256])
-def test_shares_of_image_and_noise_go_from_one_to_the_other(side: int) -> None:
+def test_levels_go_from_hardly_any_noise_to_hardly_anything_else(side: int) -> None:
     generator = create(NAME, {**TINY, "side": side})
     assert isinstance(generator, Diffusion)
 
-    signal, disturbance = generator._shares(torch.linspace(0, 1, 11))
+    image_power = generator.sampler.alphas_cumprod
 
-    assert (signal**2 + disturbance**2).flatten().tolist() == pytest.approx([1.0] * 11)
-    assert signal.flatten().diff().max() < 0
-    assert signal[0].item() == pytest.approx(1, abs=1e-3)
-    assert signal[-1].item() == pytest.approx(0, abs=2e-3)
+    assert image_power.diff().max() <= 0
+    assert image_power[0].item() == pytest.approx(1, abs=1e-3)
+    assert image_power[-1].item() == pytest.approx(0, abs=1e-4)
+
+
+def test_large_images_see_more_noise_than_small_ones() -> None:
+    small, large = (create(NAME, {**TINY, "side": side}) for side in (64, 256))
+    assert isinstance(small, Diffusion)
+    assert isinstance(large, Diffusion)
+
+    middle = len(small.sampler.alphas_cumprod) // 2
+
+    assert small.sampler.alphas_cumprod[middle].item() == pytest.approx(0.5, abs=0.01)
+    assert large.sampler.alphas_cumprod[middle].item() == pytest.approx(1 / 17, abs=0.01)
 
 
 @pytest.mark.parametrize(

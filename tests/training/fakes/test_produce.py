@@ -1,5 +1,10 @@
 import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -7,16 +12,16 @@ import numpy as np
 import pytest
 
 from app.detection.labels import Label
-from tests.training.lab import a_scan, dataset_config, make_manifest
+from tests.training.lab import SIDE, TINY_DCGAN, a_scan, dataset_config, make_manifest
 from training.config import DatasetConfig, FakesConfig
 from training.data.images import read_grey, write_grey
 from training.data.manifest import Scan, read_index, write_index
 from training.data.prepare import prepare
 from training.data.splits import check_no_leak
-from training.errors import LeakError, StageMissingError, TooFewScansError
+from training.errors import LeakError, StageMissingError, StaleRunError, TooFewScansError
 from training.fakes import base
 from training.fakes.base import Fake, Generator
-from training.fakes.produce import produce, read_dataset
+from training.fakes.produce import JOURNAL, produce, read_dataset
 from training.runs import DatasetPaths
 
 
@@ -26,6 +31,9 @@ class Negative(Generator):
     edits_originals = True
     seen: ClassVar[list[Path]] = []
 
+    def __init__(self, *, strength: float = 1.0) -> None:
+        self.strength = strength
+
     def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:
         Negative.seen = list(scans)
 
@@ -34,6 +42,39 @@ class Negative(Generator):
         mask = np.zeros(grey.shape, dtype=bool)
         mask[10:20, 30:50] = True
         return Fake(grey=grey, mask=mask, tamper="negative", center=(40, 15)) if seed % 5 else None
+
+
+class Even(Generator):
+    """Makes scans of one grey, which their seeds tell."""
+
+    edits_originals = False
+
+    @staticmethod
+    def level(seed: int) -> float:
+        return seed % 100 / 100
+
+    def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:
+        """There is nothing to learn."""
+
+    def make(self, original: object, *, seed: int) -> Fake:
+        return Fake(grey=np.full((SIDE, SIDE), self.level(seed), dtype=np.float32))
+
+
+EDITS = FakesConfig(
+    generator="classical_edits",
+    per_real=6,
+    arguments={"sites": "lung", "min_side": 12, "max_side": 16, "donors_per_scan": 1},
+)
+KILLED = f"""
+import sys
+from pathlib import Path
+from tests.training.lab import dataset_config
+from training.config import FakesConfig
+from training.fakes.produce import produce
+from training.runs import DatasetPaths
+fakes = FakesConfig(generator="classical_edits", per_real=6, arguments={EDITS.arguments!r})
+produce(dataset_config(fakes=[fakes]), DatasetPaths(Path(sys.argv[1])))
+"""
 
 
 @pytest.fixture
@@ -150,6 +191,130 @@ def test_a_stopped_stage_keeps_what_it_made_and_makes_the_rest(
     assert again == scans
     assert kept.stat().st_mtime == 1
     assert np.array_equal(read_grey(lost), before)
+
+
+def test_a_finished_set_is_neither_learned_nor_made_again(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+    scans = produce(negatives, paths)
+    Negative.seen = []
+
+    again = produce(negatives, paths)
+
+    assert again == scans
+    assert Negative.seen == []
+
+
+def test_a_stage_that_was_killed_ends_as_one_that_was_not(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    config = dataset_config(
+        fakes=[EDITS, FakesConfig(generator="dcgan", arguments=dict(TINY_DCGAN))]
+    )
+    prepared(tmp_path, paths, config)
+    whole = DatasetPaths(tmp_path / "whole")
+    prepared(tmp_path, whole, config)
+    produce(config, whole)
+    journal = paths.generator_dir(EDITS.folder_name) / JOURNAL
+    stage = subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(paths.root)], stderr=subprocess.DEVNULL
+    )
+    while not (journal.exists() and journal.read_text(encoding="utf-8").count("\n") > 2):
+        assert stage.poll() is None
+        time.sleep(0.01)
+    stage.send_signal(signal.SIGKILL)
+    stage.wait()
+    assert not paths.fakes_index(EDITS.folder_name).exists()
+
+    produce(config, paths)
+
+    for folder in ("fakes/classical_edits", "fakes/dcgan"):
+        files = [
+            p.relative_to(whole.root)
+            for p in sorted((whole.root / folder).rglob("*"))
+            if p.suffix in {".png", ".csv", ".jsonl"} and p.name != "contact_sheet.png"
+        ]
+        assert len(files) >= 10
+        for file in files:
+            assert (paths.root / file).read_bytes() == (whole.root / file).read_bytes(), file
+
+
+def test_a_generator_may_stand_twice_under_two_names(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    fakes = [FakesConfig(generator="negative"), FakesConfig(generator="negative", name="second")]
+    config = replace(negatives, fakes=fakes)
+    prepared(tmp_path, paths, config)
+
+    scans = produce(config, paths)
+
+    first, second = (read_index(paths.fakes_index(name)) for name in ("negative", "second"))
+    assert {s.generator for s in [*first, *second]} == {"negative"}
+    assert {s.path for s in first}.isdisjoint(s.path for s in second)
+    assert {s.seed for s in first}.isdisjoint(s.seed for s in second)
+    assert read_dataset(config, paths) == scans
+
+
+def test_the_same_name_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"two \[\[fakes\]\] are named 'dcgan'"):
+        dataset_config(fakes=[FakesConfig(generator="dcgan"), FakesConfig(generator="dcgan")])
+
+
+def test_fakes_of_both_sizes_do_not_mix(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    fakes = FakesConfig(generator="negative", full_size_arguments={"strength": 0.5})
+    config = replace(negatives, fakes=[fakes])
+    prepared(tmp_path, paths, config)
+    produce(config, paths)
+
+    assert config.at_full_size.fakes[0].arguments == {"strength": 0.5}
+    with pytest.raises(StaleRunError, match="negative was made with other settings"):
+        produce(config.at_full_size, paths)
+
+
+def test_what_full_size_would_be_does_not_make_a_smaller_set_stale(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+    scans = produce(negatives, paths)
+    fakes = replace(negatives.fakes[0], full_size_arguments={"strength": 0.5})
+
+    assert produce(replace(negatives, fakes=[fakes]), paths) == scans
+
+
+@pytest.mark.parametrize("together", [1, 5])
+def test_whole_images_made_together_are_named_and_seeded_one_by_one(
+    together: int, tmp_path: Path, paths: DatasetPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Even, "together", together)
+    monkeypatch.setattr(base, "_generators", {**base.generators(), "even": Even})
+    config = dataset_config(fakes=[FakesConfig(generator="even", per_real=2)])
+    prepared(tmp_path, paths, config)
+    fakes = [s for s in produce(config, paths) if s.generator]
+    assert len(fakes) == 16
+    for fake in fakes:
+        assert read_grey(fake.path) == pytest.approx(Even.level(int(fake.seed)), abs=1 / 255)
+    lost = fakes[7].path
+    before = lost.read_bytes()
+    lost.unlink()
+
+    produce(config, paths)
+
+    assert lost.read_bytes() == before
+
+
+def test_figures_and_a_contact_sheet_come_with_each_set(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+    produce(negatives, paths)
+
+    folder = paths.generator_dir("negative")
+
+    assert "frechet_distance" in (folder / "quality.json").read_text(encoding="utf-8")
+    assert read_grey(folder / "contact_sheet.png").size > 0
 
 
 def test_the_data_set_has_to_be_prepared_first(paths: DatasetPaths) -> None:

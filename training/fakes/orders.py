@@ -1,0 +1,148 @@
+"""Which fakes are to be made, and which have been: production goes on where it was stopped."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from app.detection.labels import Label
+from training.config import FakesConfig
+from training.data.manifest import Scan, on_side
+from training.data.splits import SIDES
+from training.seeding import seed_for
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One fake to be made: for which side, with which seed, of which original."""
+
+    side: str
+    seed: int
+    name: str
+    original: Scan | None
+
+
+def orders(fakes: FakesConfig, originals: Sequence[Scan], *, edits: bool) -> Iterator[Order]:
+    """Yield an order for each fake of a generator.
+
+    Args:
+        fakes: The generator's place in the data set's config.
+        originals: The authentic scans of every side.
+        edits: Whether the generator edits them; else they only say how many fakes each side gets.
+    """
+    for side in SIDES:
+        for original in on_side(originals, side):
+            for copy in range(fakes.per_real_of.get(original.source, fakes.per_real)):
+                name = f"{original.path.stem}-{copy}"
+                seed = seed_for(fakes.folder_name, fakes.seed, original.source, name)
+                yield Order(side, seed, name, original if edits else None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What came of an order.
+
+    Attributes:
+        name: Of the order.
+        made: Whether there is a fake; some originals offer no place for an edit.
+        masked: Whether there is a mask.
+        tamper: The kind of edit.
+        center: Column and row of the edit, in pixels.
+    """
+
+    name: str
+    made: bool = True
+    masked: bool = False
+    tamper: str = ""
+    center: tuple[int, int] | None = None
+
+
+class Journal:
+    """The outcomes so far, a line each, so that a kill loses none but the one at work.
+
+    Args:
+        path: Of the file; it is made if it is not there.
+        listed: Fakes of an index that was written before there was a journal.
+    """
+
+    def __init__(self, path: Path, listed: Sequence[Scan] = ()) -> None:
+        self.path = path
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        read = [outcome for line in lines if (outcome := _read(line)) is not None]
+        known = read if path.exists() else [_listed(scan) for scan in listed]
+        self._outcomes = {outcome.name: outcome for outcome in known}
+        # What is written anew ends in a whole line, even if the last one was torn by a kill.
+        partial = path.with_suffix(".partial")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text("".join(map(_line, known)), encoding="utf-8")
+        partial.replace(path)
+
+    def find(self, name: str) -> Outcome | None:
+        """Return what came of an order; None if it was not filled yet."""
+        return self._outcomes.get(name)
+
+    def add(self, outcome: Outcome) -> None:
+        """Write an outcome down."""
+        self._outcomes[outcome.name] = outcome
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(_line(outcome))
+
+
+def _line(outcome: Outcome) -> str:
+    return json.dumps(asdict(outcome)) + "\n"
+
+
+def _read(line: str) -> Outcome | None:
+    try:
+        fields = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    if fields["center"] is not None:
+        fields["center"] = tuple(fields["center"])
+    return Outcome(**fields)
+
+
+def _listed(scan: Scan) -> Outcome:
+    center = (int(scan.x), int(scan.y)) if scan.x else None
+    return Outcome(name=scan.path.stem, masked=bool(scan.mask), tamper=scan.tamper, center=center)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The folder of one generator's fakes."""
+
+    folder: Path
+
+    def image(self, name: str) -> Path:
+        """Where a fake lies."""
+        return self.folder / "images" / f"{name}.png"
+
+    def mask(self, name: str) -> Path:
+        """Where its mask lies."""
+        return self.folder / "masks" / f"{name}.png"
+
+    def holds(self, outcome: Outcome | None) -> bool:
+        """Tell whether an order was filled and its files are there."""
+        if outcome is None or not outcome.made:
+            return outcome is not None
+        masked = not outcome.masked or self.mask(outcome.name).exists()
+        return masked and self.image(outcome.name).exists()
+
+    def row(self, order: Order, outcome: Outcome, generator: str) -> Scan:
+        """Return a fake's row in the index."""
+        original, center = order.original, outcome.center
+        return Scan(
+            path=self.image(order.name),
+            label=Label.FAKE,
+            source=original.source if original else generator,
+            patient=original.patient if original else str(order.seed),
+            side=order.side,
+            generator=generator,
+            seed=str(order.seed),
+            origin=str(original.path) if original else "",
+            mask=str(self.mask(order.name)) if outcome.masked else "",
+            tamper=outcome.tamper,
+            x=str(center[0]) if center else "",
+            y=str(center[1]) if center else "",
+            licence=original.licence if original else "",
+        )

@@ -1,0 +1,1 @@
+"""What a generator's fakes are worth: figures and a contact sheet beside them."""
