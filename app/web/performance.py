@@ -1,6 +1,7 @@
 """How good a detector is, from its card, in numbers that a clinician can use."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.detection.card import Card, Estimate
@@ -45,6 +46,10 @@ NAMES = {
     "coverage": "Scans that get a verdict",
     "selective_accuracy": "Accuracy where it gives a verdict",
     "ece": "Expected calibration error",
+    "ece_balanced": "Expected calibration error, classes weighing alike",
+    "pr_auc": "Area under the precision–recall curve",
+    "mean_average_precision": "Mean average precision",
+    "detection_at_1_percent_false_alarms": "Fakes found at 1 % false alarms",
 }
 
 
@@ -68,10 +73,12 @@ def figures_of(card: Card) -> list[Figure]:
 
 def figures_by_generator(card: Card) -> list[Figure]:
     """Return how well each generator's fakes are told from authentic scans."""
-    return [
-        _figure(name.replace("_", " "), estimate)
-        for name, estimate in card.metrics_by_generator.items()
-    ]
+    return plain_figures(card.metrics_by_generator)
+
+
+def plain_figures(estimates: Mapping[str, Estimate]) -> list[Figure]:
+    """Return figures under their own names, in the order of the card."""
+    return [_figure(name.replace("_", " "), estimate) for name, estimate in estimates.items()]
 
 
 def _rate(estimate: Estimate | None, sentence: str) -> Rate | None:

@@ -1,10 +1,19 @@
 """``evaluate``: published weights are measured on a manifest."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from training.commands.options import tell_report
+
+if TYPE_CHECKING:
+    from training.evaluation.predict import Skipped
+    from training.evaluation.report import Report
+
+SOME_SKIPPED = 3
+"""Exit code where something was measured, but not every image could be judged."""
+SHOWN_SKIPPED = 10
 
 
 @click.command()
@@ -25,25 +34,77 @@ from training.commands.options import tell_report
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("runs/evaluation"),
     show_default=True,
-    help="Folder for metrics.json and predictions.csv.",
+    help="Folder for metrics.json, predictions.csv and report.html.",
 )
-def command(weights: Path, manifest: Path, out: Path) -> None:
-    """Judge the scans of a manifest with published weights and measure how well it went."""
-    from app.detection.weights import active_checkpoint, load_detector
+@click.option(
+    "--robustness",
+    type=click.IntRange(0),
+    is_flag=False,
+    flag_value=200,
+    default=0,
+    metavar="[SCANS]",
+    help="Also judge a sample (of 200 scans, or so many) after each of twenty harmless changes, "
+    "at the threshold as it is.",
+)
+@click.option(
+    "--control-side",
+    type=click.IntRange(8),
+    multiple=True,
+    metavar="PIXELS",
+    help="Also measure whole synthetic images against authentic scans that were scaled down to so "
+    "many pixels and up again. Name the side at which the generator works; may be repeated.",
+)
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Folder of the training run, such as runs/systems/<system>, for its curves.",
+)
+def command(weights: Path, manifest: Path, out: Path, run: Path | None, **besides: Any) -> None:
+    """Judge the scans of a manifest with published weights and measure how well it went.
+
+    Damaged images are listed and the rest is measured; the exit code is then 3.
+    """
+    from app.detection.weights import load_detector
     from training.data.manifest import read_manifest
-    from training.evaluation.predict import predict, write_predictions
-    from training.evaluation.report import report, write_report
+    from training.evaluation.evaluation import Options, evaluate, write_evaluation
+    from training.evaluation.robustness import Sample
+
+    detector = load_detector(_card_path(weights))
+    scans = read_manifest(manifest, modality=detector.card.modality)
+    options = Options(
+        robustness=Sample(scans=besides["robustness"]) if besides["robustness"] else None,
+        control_sides=besides["control_side"],
+    )
+    evaluation = evaluate(detector, scans, manifest, options)
+    write_evaluation(out, evaluation, run=run)
+    tell_report(evaluation.report)
+    click.echo(f"Report: {out / 'report.html'}")
+    _tell_skipped(evaluation.report)
+    if any(not skipped.is_judged for skipped in evaluation.report.skipped):
+        click.get_current_context().exit(SOME_SKIPPED)
+
+
+def _card_path(weights: Path) -> Path:
+    from app.detection.weights import active_checkpoint
 
     if weights.is_dir():
         modality_dir = weights.resolve()
-        card_path = active_checkpoint(modality_dir.parent, modality_dir.name)
-    else:
-        name = weights.name.removesuffix(".safetensors").removesuffix(".json")
-        card_path = weights.with_name(f"{name}.json")
-    detector = load_detector(card_path)
-    scans = read_manifest(manifest, modality=detector.card.modality)
-    rows = predict(detector, scans, manifest)
-    write_predictions(out / "predictions.csv", rows)
-    measured = report(rows, detector.card)
-    write_report(out, measured, detector.card)
-    tell_report(measured)
+        return active_checkpoint(modality_dir.parent, modality_dir.name)
+    name = weights.name.removesuffix(".safetensors").removesuffix(".json")
+    return weights.with_name(f"{name}.json")
+
+
+def _tell_skipped(measured: "Report") -> None:
+    without_image = [skipped for skipped in measured.skipped if not skipped.is_judged]
+    without_edit = [skipped for skipped in measured.skipped if skipped.is_judged]
+    _tell_list(without_image, "not judged")
+    _tell_list(without_edit, "judged, but not compared with the edit")
+
+
+def _tell_list(skipped: "list[Skipped]", what: str) -> None:
+    if skipped:
+        click.echo(f"{len(skipped)} images were {what}:", err=True)
+    for one in skipped[:SHOWN_SKIPPED]:
+        click.echo(f"  {one.path}: {one.reason}", err=True)
+    if len(skipped) > SHOWN_SKIPPED:
+        click.echo(f"  … and {len(skipped) - SHOWN_SKIPPED} more, see metrics.json", err=True)

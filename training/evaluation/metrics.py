@@ -1,7 +1,8 @@
 """Figures of merit, each from arrays alone. Class 1 is FAKE.
 
-A figure that cannot be computed is None with a reason, never 0. Intervals are the 2.5th and
-97.5th percentile of a bootstrap over patients (Efron 1979), since scans of one patient are alike.
+A figure that cannot be computed is NaN here and None with a reason in a report, never 0. Areas
+under curves come from scikit-learn; shares and calibration are counted in single lines, since a
+bootstrap computes them thousands of times. Tests hold them against scikit-learn and torchmetrics.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
-from app.detection.card import Estimate
 from app.detection.labels import Label, Verdict
-from training.seeding import generator_for
 
-BOOTSTRAP_ROUNDS = 1000
 CALIBRATION_BINS = 10
+FALSE_ALARMS = 0.01
+
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,92 +52,83 @@ class Predictions:
 Metric = Callable[[Predictions], float]
 
 
-def estimate(
-    metric: Metric, predictions: Predictions, *, rounds: int = BOOTSTRAP_ROUNDS
-) -> Estimate:
-    """Return a metric with its 95 % interval from a bootstrap over patients."""
-    value = metric(predictions)
-    count = len(predictions.labels)
-    if not np.isfinite(value):
-        return Estimate(value=None, note=f"undefined on these {count} scans")
-    drawn = []
-    groups = _positions_by_person(predictions.people)
-    rng = generator_for("bootstrap", count, rounds)
-    for _ in range(rounds):
-        chosen = rng.integers(len(groups), size=len(groups))
-        drawn.append(metric(predictions.take(np.concatenate([groups[i] for i in chosen]))))
-    finite = [d for d in drawn if np.isfinite(d)]
-    if len(finite) < 0.9 * rounds:
-        return Estimate(value=value, note=f"{count} scans, too few for an interval")
-    low, high = np.percentile(finite, [2.5, 97.5])
-    return Estimate(
-        value=value,
-        low=float(low),
-        high=float(high),
-        note=f"{count} scans of {len(groups)} patients or synthetic scans",
-    )
+def _all(p: Predictions) -> Mask:
+    return np.ones(len(p.labels), dtype=np.bool_)
 
 
-def _positions_by_person(people: NDArray[np.str_]) -> list[NDArray[np.intp]]:
-    _, inverse = np.unique(people, return_inverse=True)
-    order = np.argsort(inverse, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(inverse[order])) + 1)
+def _fakes(p: Predictions) -> Mask:
+    return p.labels == Label.FAKE
+
+
+def _reals(p: Predictions) -> Mask:
+    return p.labels == Label.REAL
+
+
+def _called_fake(p: Predictions) -> Mask:
+    return p.probabilities >= p.threshold
+
+
+def _called_real(p: Predictions) -> Mask:
+    return p.probabilities < p.threshold
+
+
+def _decided(p: Predictions) -> Mask:
+    return (p.verdicts == Verdict.REAL) | (p.verdicts == Verdict.FAKE)
+
+
+def _share(hits: Mask, among: Mask) -> float:
+    return float(hits[among].mean()) if among.any() else float("nan")
 
 
 def _has_both(p: Predictions) -> bool:
-    return bool((p.labels == Label.REAL).any() and (p.labels == Label.FAKE).any())
+    return bool(_reals(p).any() and _fakes(p).any())
 
 
 def auc(p: Predictions) -> float:
     """Return the area under the ROC curve; NaN with one class only."""
-    return float(sk.roc_auc_score(p.labels, p.probabilities)) if _has_both(p) else float("nan")
+    if not _has_both(p):
+        return float("nan")
+    false_alarms, recalls, _ = sk.roc_curve(p.labels, p.probabilities, drop_intermediate=False)
+    return float(sk.auc(false_alarms, recalls))
 
 
 def pr_auc(p: Predictions) -> float:
-    """Return the average precision for FAKE; NaN with one class only."""
+    """Return the average precision for FAKE, the step-wise area; NaN with one class only."""
+    return float(sk.average_precision_score(p.labels, p.probabilities)) if _has_both(p) else np.nan
+
+
+def mean_average_precision(p: Predictions) -> float:
+    """Return mAP: the mean of the average precisions of FAKE and of REAL; NaN with one class."""
     if not _has_both(p):
         return float("nan")
-    return float(sk.average_precision_score(p.labels, p.probabilities))
+    of_reals = sk.average_precision_score(1 - p.labels, 1 - p.probabilities)
+    return (pr_auc(p) + float(of_reals)) / 2
 
 
-def _called_fake(p: Predictions) -> NDArray[np.bool_]:
-    return p.probabilities >= p.threshold
+def detection_at_1_percent_false_alarms(p: Predictions) -> float:
+    """Return the share of fakes caught where 1 % of authentic scans are flagged (Pd@1%FA).
+
+    With fewer than 100 authentic scans not one of them may be flagged. NaN with one class only.
+    """
+    if not _has_both(p):
+        return float("nan")
+    cut = np.quantile(p.probabilities[_reals(p)], 1 - FALSE_ALARMS, method="higher")
+    return _share(p.probabilities > cut, _fakes(p))
 
 
 def accuracy(p: Predictions) -> float:
     """Return the share of scans on the right side of the threshold."""
-    return float((_called_fake(p) == (p.labels == Label.FAKE)).mean()) if len(p.labels) else np.nan
+    return _share(_called_fake(p) == _fakes(p), _all(p))
 
 
 def recall_fake(p: Predictions) -> float:
     """Return the share of fakes at or above the threshold; NaN without fakes."""
-    fakes = p.labels == Label.FAKE
-    return float(_called_fake(p)[fakes].mean()) if fakes.any() else float("nan")
+    return _share(_called_fake(p), _fakes(p))
 
 
 def recall_real(p: Predictions) -> float:
     """Return the share of authentic scans below the threshold; NaN without any."""
-    reals = p.labels == Label.REAL
-    return float((~_called_fake(p))[reals].mean()) if reals.any() else float("nan")
-
-
-def precision_fake(p: Predictions) -> float:
-    """Return the share of fakes among scans at or above the threshold; NaN without any."""
-    called = _called_fake(p)
-    return float((p.labels[called] == Label.FAKE).mean()) if called.any() else float("nan")
-
-
-def precision_real(p: Predictions) -> float:
-    """Return the share of authentic scans among those below the threshold; NaN without any."""
-    called = ~_called_fake(p)
-    return float((p.labels[called] == Label.REAL).mean()) if called.any() else float("nan")
-
-
-def f1_fake(p: Predictions) -> float:
-    """Return the harmonic mean of precision and recall of FAKE."""
-    precision, recall = precision_fake(p), recall_fake(p)
-    total = precision + recall
-    return 2 * precision * recall / total if total else 0.0
+    return _share(_called_real(p), _reals(p))
 
 
 def balanced_accuracy(p: Predictions) -> float:
@@ -144,59 +136,83 @@ def balanced_accuracy(p: Predictions) -> float:
     return (recall_fake(p) + recall_real(p)) / 2
 
 
-def detection_at_1_percent_false_alarms(p: Predictions) -> float:
-    """Return the share of fakes caught where 1 % of authentic scans are flagged (Pd@1%FA)."""
-    if not _has_both(p):
-        return float("nan")
-    reals = p.probabilities[p.labels == Label.REAL]
-    fakes = p.probabilities[p.labels == Label.FAKE]
-    return float((fakes > np.quantile(reals, 0.99, method="higher")).mean())
+def precision_fake(p: Predictions) -> float:
+    """Return the share of fakes among scans at or above the threshold; NaN without any."""
+    return _share(_fakes(p), _called_fake(p))
+
+
+def precision_real(p: Predictions) -> float:
+    """Return the share of authentic scans among those below the threshold; NaN without any."""
+    return _share(_reals(p), _called_real(p))
+
+
+def f1_fake(p: Predictions) -> float:
+    """Return F1 of FAKE, ``2 TP / (2 TP + FP + FN)``; NaN if no scan is or is called fake."""
+    return _f1(_fakes(p), _called_fake(p))
+
+
+def f1_real(p: Predictions) -> float:
+    """Return F1 of REAL; NaN if no scan is or is called authentic."""
+    return _f1(_reals(p), _called_real(p))
+
+
+def _f1(true: Mask, called: Mask) -> float:
+    total = int(true.sum() + called.sum())
+    return 2 * int((true & called).sum()) / total if total else float("nan")
 
 
 def expected_calibration_error(p: Predictions) -> float:
     """Return the expected calibration error over ten equal bins (Naeini et al. 2015).
 
-    Probabilities are calibrated for classes that are equally frequent, so each class weighs one
-    half here, however many scans it has. NaN with one class only.
+    Each scan weighs alike, as is usual. The figure depends on how many fakes the set has: what is
+    calibrated for equally frequent classes looks worse on a set of mostly fakes. NaN without scans.
+    """
+    weights = np.full(len(p.labels), 1 / max(1, len(p.labels)))
+    return _calibration_gap(p, weights) if len(p.labels) else float("nan")
+
+
+def balanced_calibration_error(p: Predictions) -> float:
+    """Return the expected calibration error with both classes weighing one half.
+
+    Probabilities are calibrated for classes that are equally frequent, so this is what calibration
+    aims at, however many scans a class has here. NaN with one class only.
     """
     if not _has_both(p):
         return float("nan")
-    fakes = p.labels == Label.FAKE
-    weights = np.where(fakes, 0.5 / fakes.sum(), 0.5 / (~fakes).sum())
+    fakes = _fakes(p)
+    return _calibration_gap(p, np.where(fakes, 0.5 / fakes.sum(), 0.5 / (~fakes).sum()))
+
+
+def _calibration_gap(p: Predictions, weights: NDArray[np.float64]) -> float:
     bins = np.minimum((p.probabilities * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
     gaps = np.bincount(bins, weights * (p.probabilities - p.labels), CALIBRATION_BINS)
     return float(np.abs(gaps).sum())
 
 
 def coverage(p: Predictions) -> float:
-    """Return the share of scans that get a verdict other than inconclusive."""
-    return float((p.verdicts != Verdict.INCONCLUSIVE).mean()) if len(p.labels) else float("nan")
+    """Return the share of scans that are called real or fake."""
+    return _share(_decided(p), _all(p))
 
 
 def selective_accuracy(p: Predictions) -> float:
     """Return the share of right verdicts among scans that get one; NaN if none does."""
-    decided = p.verdicts != Verdict.INCONCLUSIVE
-    if not decided.any():
-        return float("nan")
-    right = (p.verdicts == Verdict.FAKE) == (p.labels == Label.FAKE)
-    return float(right[decided].mean())
+    return _share((p.verdicts == Verdict.FAKE) == _fakes(p), _decided(p))
 
 
 def false_alarm_rate(p: Predictions) -> float:
     """Return the share of authentic scans with the verdict fake; NaN without any."""
-    reals = p.labels == Label.REAL
-    return float((p.verdicts[reals] == Verdict.FAKE).mean()) if reals.any() else float("nan")
+    return _share(p.verdicts == Verdict.FAKE, _reals(p))
 
 
 def miss_rate(p: Predictions) -> float:
     """Return the share of fakes with the verdict real; NaN without any."""
-    fakes = p.labels == Label.FAKE
-    return float((p.verdicts[fakes] == Verdict.REAL).mean()) if fakes.any() else float("nan")
+    return _share(p.verdicts == Verdict.REAL, _fakes(p))
 
 
 METRICS: dict[str, Metric] = {
     "auc": auc,
     "pr_auc": pr_auc,
+    "mean_average_precision": mean_average_precision,
     "accuracy": accuracy,
     "balanced_accuracy": balanced_accuracy,
     "precision_fake": precision_fake,
@@ -204,13 +220,50 @@ METRICS: dict[str, Metric] = {
     "recall_fake": recall_fake,
     "recall_real": recall_real,
     "f1_fake": f1_fake,
+    "f1_real": f1_real,
     "detection_at_1_percent_false_alarms": detection_at_1_percent_false_alarms,
     "ece": expected_calibration_error,
+    "ece_balanced": balanced_calibration_error,
     "coverage": coverage,
     "selective_accuracy": selective_accuracy,
     "false_alarm_rate": false_alarm_rate,
     "miss_rate": miss_rate,
 }
+
+SHARE_AMONG: dict[Metric, Callable[[Predictions], Mask]] = {
+    accuracy: _all,
+    coverage: _all,
+    recall_fake: _fakes,
+    miss_rate: _fakes,
+    detection_at_1_percent_false_alarms: _fakes,
+    recall_real: _reals,
+    false_alarm_rate: _reals,
+    precision_fake: _called_fake,
+    precision_real: _called_real,
+    selective_accuracy: _decided,
+}
+"""The metrics that are shares, and the scans each is a share of."""
+
+_NONE_AMONG = {
+    _called_fake: "none was called fake",
+    _called_real: "none was called authentic",
+    _decided: "none got a verdict",
+}
+
+
+def why_undefined(metric: Metric, p: Predictions) -> str:
+    """Say why a metric is NaN on these scans."""
+    where = f"undefined on these {len(p.labels)} scans"
+    among = SHARE_AMONG.get(metric)
+    if not len(p.labels):
+        return "undefined: there are no scans"
+    if among in _NONE_AMONG and not among(p).any():
+        return f"{where}: {_NONE_AMONG[among]}"
+    if not _reals(p).any():
+        return f"{where}: none is authentic"
+    if not _fakes(p).any():
+        return f"{where}: none is fake"
+    return where
 
 
 def mean_auc_over_generators(
@@ -222,7 +275,7 @@ def mean_auc_over_generators(
 
     Args:
         labels: 0 or 1.
-        scores: Higher means more likely fake.
+        scores: Higher means more likely fake; logits do as well.
         generators: Name of the generator of each fake; not looked at for authentic scans.
     """
     truth, score, name = np.asarray(labels), np.asarray(scores), np.asarray(generators)

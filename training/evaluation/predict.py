@@ -1,25 +1,45 @@
 """The prediction file: what a published detector says of each scan of a manifest."""
 
 import csv
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from tqdm import tqdm
 
-from app.detection.card import Card
 from app.detection.decoding import decode
-from app.detection.labels import Label
 from app.detection.preprocessing import preprocess, square_to_scan
-from app.detection.spec import modality
 from app.detection.weights import LoadedDetector
 from app.errors import UploadError
 from training.data.manifest import LABEL_NAMES, Scan
-from training.errors import ManifestError
+from training.data.modalities import trainable_modality
+from training.errors import ManifestError, PredictionsError
+from training.evaluation.localisation import (
+    EDIT_RADIUS_PIXELS,
+    AnnotationError,
+    localise,
+)
+
+__all__ = [
+    "EDIT_RADIUS_PIXELS",
+    "Judged",
+    "Prediction",
+    "Skipped",
+    "Variation",
+    "below",
+    "judge",
+    "look",
+    "predict",
+    "read_predictions",
+    "refuse_skipped",
+    "write_predictions",
+]
+
+Variation = Callable[[NDArray[np.float32], str], NDArray[np.float32]]
+"""From a scan's grey values and its path, on which chance may depend, to other grey values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +57,14 @@ class Prediction:
         peak_x: Column of the strongest evidence for FAKE, in pixels of the scan.
         peak_y: Row of it.
         peak_in_mask: 1 or 0 where the manifest names a mask or a centre of the edit, else empty.
+        tamper: Kind of the edit, as in the manifest.
+        width: Of the scan, in pixels.
+        height: Of the scan, in pixels.
+        edit_pixels: Pixels of the edit's mask; None where there is none.
+        edit_share: The same as a share of the scan, in (0, 1].
+        edit_box: First column, first row, last column and last row of the mask, or empty.
+        iou: Of the mask and what the heatmap lights, in [0, 1].
+        variation: What was done to the scan before it was judged; empty for nothing.
     """
 
     path: str
@@ -50,93 +78,188 @@ class Prediction:
     peak_x: int
     peak_y: int
     peak_in_mask: str
+    tamper: str = ""
+    width: int = 0
+    height: int = 0
+    edit_pixels: int | None = None
+    edit_share: float | None = None
+    edit_box: str = ""
+    iou: float | None = None
+    variation: str = ""
 
 
-EDIT_RADIUS_PIXELS = 16
-"""Where only an edit's centre is known: CT-GAN's hole is about as wide as this on either side."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skipped:
+    """A scan that could not be judged, or an edit that could not be compared with the evidence.
+
+    Attributes:
+        path: As in the manifest, relative to its folder.
+        reason: What is wrong, in a sentence.
+        is_judged: Whether it was judged all the same: only its mask or centre is of no use.
+    """
+
+    path: str
+    reason: str
+    is_judged: bool = False
 
 
-def predict(
-    detector: LoadedDetector, scans: Sequence[Scan], manifest: Path, *, task: str = "judging"
-) -> list[Prediction]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What became of the scans of a manifest."""
+
+    rows: list[Prediction]
+    skipped: list[Skipped]
+
+
+def judge(
+    detector: LoadedDetector,
+    scans: Sequence[Scan],
+    manifest: Path,
+    *,
+    variations: Mapping[str, Variation] | None = None,
+    task: str = "judging",
+) -> Judged:
     """Judge scans through the same decoder, transform and network that serve.
 
-    They go through one at a time: on a CPU a batch takes longer for each of its scans.
+    They go through one at a time: on a CPU a batch takes longer for each of its scans. A damaged
+    image is skipped, with its reason, and the rest is judged.
 
     Args:
         detector: The network and its card.
         scans: What to judge.
         manifest: The file that names them; paths are given relative to its folder.
+        variations: What is done to the decoded scan before it is judged, by name; nothing where
+            None. Each gives a row. Edits are looked for only where nothing was done.
         task: Name of the progress bar.
-
-    Raises:
-        ManifestError: An image cannot be decoded.
     """
-    spec = modality(detector.card.modality)
-    rows: list[Prediction] = []
+    spec = trainable_modality(detector.card.modality)
+    judged = Judged(rows=[], skipped=[])
     for scan in tqdm(scans, desc=task, unit="scan"):
+        path = below(manifest, scan)
         try:
             grey = decode(scan.path.read_bytes(), spec).grey
-        except UploadError as error:
-            raise ManifestError(manifest, f"{_below(manifest, scan)}: {error}") from error
-        image = preprocess(grey, detector.card.preprocessing)
-        with torch.inference_mode():
-            output = detector.network(image[None])
-        evidence = square_to_scan(output.evidence[0].numpy(), *grey.shape)
-        logit = float(output.logits[0])
-        rows.append(_row(scan, detector.card, logit, evidence, grey.shape, manifest))
-    return rows
+        except (UploadError, OSError) as error:
+            judged.skipped.append(Skipped(path=path, reason=str(error)))
+            continue
+        if variations is None:
+            row, problem = _row(detector, scan, grey, path)
+            judged.rows.append(row)
+            if problem:
+                judged.skipped.append(Skipped(path=path, reason=problem, is_judged=True))
+            continue
+        without_edit = replace(scan, mask="", x="", y="")
+        for name, vary in variations.items():
+            row, _ = _row(detector, without_edit, vary(grey, path), path)
+            judged.rows.append(replace(row, variation=name))
+    return judged
+
+
+def predict(
+    detector: LoadedDetector, scans: Sequence[Scan], manifest: Path, *, task: str = "judging"
+) -> list[Prediction]:
+    """Judge scans as ``judge`` does, where each of them must be readable.
+
+    Raises:
+        ManifestError: An image cannot be decoded, or a mask cannot be used.
+    """
+    judged = judge(detector, scans, manifest, task=task)
+    refuse_skipped(judged, manifest)
+    return judged.rows
+
+
+def refuse_skipped(judged: Judged, manifest: Path) -> None:
+    """Make sure that every scan was judged and every edit compared with the evidence.
+
+    Raises:
+        ManifestError: One was not.
+    """
+    for skipped in judged.skipped:
+        raise ManifestError(manifest, f"{skipped.path}: {skipped.reason}")
+
+
+def look(detector: LoadedDetector, grey: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
+    """Return the logit of a scan, and the evidence of the cells over it, shape ``[h, w]``.
+
+    Args:
+        detector: Its network may be on an accelerator.
+        grey: float32 in [0, 1], shape ``[H, W]``.
+    """
+    image = preprocess(grey, detector.card.preprocessing)
+    weights = next(detector.network.parameters(), image)
+    with torch.inference_mode():
+        output = detector.network(image[None].to(weights.device))
+    evidence = square_to_scan(output.evidence[0].float().cpu().numpy(), *grey.shape)
+    return float(output.logits[0]), evidence
 
 
 def _row(
-    scan: Scan,
-    card: Card,
-    logit: float,
-    evidence: NDArray[np.float32],
-    shape: tuple[int, ...],
-    manifest: Path,
-) -> Prediction:
-    probability = card.operating_point.probability(logit)
-    peak_row, peak_column = np.unravel_index(int(evidence.argmax()), evidence.shape)
-    peak_y = int((peak_row + 0.5) * shape[0] / evidence.shape[0])
-    peak_x = int((peak_column + 0.5) * shape[1] / evidence.shape[1])
-    return Prediction(
-        path=_below(manifest, scan),
+    detector: LoadedDetector, scan: Scan, grey: NDArray[np.float32], path: str
+) -> tuple[Prediction, str]:
+    """Return the row of a scan, and what is wrong with the annotation of its edit, if anything."""
+    logit, evidence = look(detector, grey)
+    point = detector.card.operating_point
+    probability = point.probability(logit)
+    height, width = grey.shape
+    problem = ""
+    try:
+        found = localise(scan, evidence, (height, width), point)
+    except AnnotationError as error:
+        found = localise(replace(scan, mask="", x="", y=""), evidence, (height, width), point)
+        problem = str(error)
+    row = Prediction(
+        path=path,
         label=LABEL_NAMES[scan.label],
         source=scan.source,
         generator=scan.generator,
         person=scan.person,
         logit=logit,
         probability=probability,
-        verdict=card.operating_point.verdict(probability).value,
-        peak_x=peak_x,
-        peak_y=peak_y,
-        peak_in_mask=_peak_in_mask(scan, peak_x, peak_y),
+        verdict=point.verdict(probability).value,
+        tamper=scan.tamper,
+        width=width,
+        height=height,
+        **asdict(found),
     )
+    return row, problem
 
 
-def _below(manifest: Path, scan: Scan) -> str:
+def below(manifest: Path, scan: Scan) -> str:
+    """Return a scan's path relative to the folder of its manifest; absolute if it is elsewhere."""
     if scan.path.is_relative_to(manifest.parent):
         return str(scan.path.relative_to(manifest.parent))
     return str(scan.path)
 
 
-def _peak_in_mask(scan: Scan, peak_x: int, peak_y: int) -> str:
-    if scan.label is Label.REAL:
-        return ""
-    if scan.mask:
-        with Image.open(scan.mask) as mask:
-            return str(int(np.asarray(mask.convert("L"))[peak_y, peak_x] > 127))
-    if scan.x and scan.y:
-        distance = max(abs(peak_x - float(scan.x)), abs(peak_y - float(scan.y)))
-        return str(int(distance <= EDIT_RADIUS_PIXELS))
-    return ""
-
-
 def write_predictions(path: Path, predictions: Sequence[Prediction]) -> None:
-    """Write the prediction file."""
+    """Write a prediction file; what is not known stays empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [f.name for f in fields(Prediction)])
         writer.writeheader()
         writer.writerows(asdict(p) for p in predictions)
+
+
+_FROM_TEXT: Mapping[object, Callable[[str], object]] = {
+    str: str,
+    int: int,
+    float: float,
+    int | None: lambda text: int(text) if text else None,
+    float | None: lambda text: float(text) if text else None,
+}
+
+
+def read_predictions(path: Path) -> list[Prediction]:
+    """Read a prediction file; columns that an older one lacks come back empty.
+
+    Raises:
+        PredictionsError: It is not there, or a column or a number cannot be used.
+    """
+    kinds = {f.name: f.type for f in fields(Prediction)}
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [
+                Prediction(**{name: _FROM_TEXT[kinds[name]](text) for name, text in row.items()})  # type: ignore[arg-type]
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise PredictionsError(str(path), f"it cannot be used ({error})") from error

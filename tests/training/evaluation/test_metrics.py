@@ -1,9 +1,12 @@
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from sklearn import metrics as sk
+from sklearn.calibration import calibration_curve
 from torchmetrics.functional import classification as tm
 
 from app.detection.labels import Label, Verdict
@@ -15,13 +18,15 @@ from training.evaluation.metrics import (
     accuracy,
     auc,
     balanced_accuracy,
+    balanced_calibration_error,
     coverage,
     detection_at_1_percent_false_alarms,
-    estimate,
     expected_calibration_error,
     f1_fake,
+    f1_real,
     false_alarm_rate,
     mean_auc_over_generators,
+    mean_average_precision,
     miss_rate,
     pr_auc,
     precision_fake,
@@ -29,6 +34,7 @@ from training.evaluation.metrics import (
     recall_fake,
     recall_real,
     selective_accuracy,
+    why_undefined,
 )
 
 BAND = (0.3, 0.7)
@@ -58,16 +64,12 @@ def some(seed: int, *, reals: int = 60, fakes: int = 90) -> Predictions:
     return predictions(labels, (scores * 50).round() / 50 + 0.001, threshold=0.49)
 
 
-def tensors(p: Predictions) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.from_numpy(p.probabilities), torch.from_numpy(p.labels)
+# --- against two libraries ------------------------------------------------------------------
+# What comes from scikit-learn is checked against torchmetrics, and what is counted against both.
 
 
-# --- against torchmetrics -------------------------------------------------------------------
-
-
-def flipped(p: Predictions) -> tuple[torch.Tensor, torch.Tensor]:
-    scores, labels = tensors(p)
-    return (scores < p.threshold).int(), 1 - labels
+def called(p: Predictions) -> NDArray[np.int64]:
+    return (p.probabilities >= p.threshold).astype(np.int64)
 
 
 def equally_frequent(p: Predictions) -> Predictions:
@@ -76,30 +78,77 @@ def equally_frequent(p: Predictions) -> Predictions:
     return p.take(np.concatenate([np.repeat(reals, len(fakes)), np.repeat(fakes, len(reals))]))
 
 
-INDEPENDENT: dict[Metric, Callable[[Predictions], torch.Tensor]] = {
+def binned(p: Predictions) -> float:
+    """Return the calibration error from scikit-learn's reliability curve over ten bins."""
+    shares, means = calibration_curve(p.labels, p.probabilities, n_bins=10)
+    counts = np.histogram(p.probabilities, np.linspace(0, 1, 11))[0]
+    return float((counts[counts > 0] * np.abs(shares - means)).sum() / counts.sum())
+
+
+WITH_SKLEARN: dict[Metric, Callable[[Predictions], float]] = {
+    auc: lambda p: sk.roc_auc_score(p.labels, p.probabilities),
+    pr_auc: lambda p: sk.average_precision_score(p.labels, p.probabilities),
+    mean_average_precision: lambda p: sk.average_precision_score(
+        np.eye(2)[p.labels], np.stack([1 - p.probabilities, p.probabilities], 1), average="macro"
+    ),
+    accuracy: lambda p: sk.accuracy_score(p.labels, called(p)),
+    balanced_accuracy: lambda p: sk.balanced_accuracy_score(p.labels, called(p)),
+    recall_fake: lambda p: sk.recall_score(p.labels, called(p)),
+    recall_real: lambda p: sk.recall_score(p.labels, called(p), pos_label=0),
+    precision_fake: lambda p: sk.precision_score(p.labels, called(p)),
+    precision_real: lambda p: sk.precision_score(p.labels, called(p), pos_label=0),
+    f1_fake: lambda p: sk.f1_score(p.labels, called(p)),
+    f1_real: lambda p: sk.f1_score(p.labels, called(p), pos_label=0),
+    expected_calibration_error: binned,
+    balanced_calibration_error: lambda p: binned(equally_frequent(p)),
+}
+
+
+def tensors(p: Predictions) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(p.probabilities), torch.from_numpy(p.labels)
+
+
+def flipped(p: Predictions) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.from_numpy(1 - called(p)), torch.from_numpy(1 - p.labels)
+
+
+WITH_TORCHMETRICS: dict[Metric, Callable[[Predictions], torch.Tensor]] = {
     auc: lambda p: tm.binary_auroc(*tensors(p)),
     pr_auc: lambda p: tm.binary_average_precision(*tensors(p)),
+    mean_average_precision: lambda p: tm.multiclass_average_precision(
+        torch.stack([1 - tensors(p)[0], tensors(p)[0]], 1), tensors(p)[1], num_classes=2
+    ),
+    expected_calibration_error: lambda p: tm.binary_calibration_error(*tensors(p), n_bins=10),
     accuracy: lambda p: tm.binary_accuracy(*tensors(p), threshold=p.threshold),
     recall_fake: lambda p: tm.binary_recall(*tensors(p), threshold=p.threshold),
     recall_real: lambda p: tm.binary_specificity(*tensors(p), threshold=p.threshold),
     precision_fake: lambda p: tm.binary_precision(*tensors(p), threshold=p.threshold),
     precision_real: lambda p: tm.binary_precision(*flipped(p)),
     f1_fake: lambda p: tm.binary_f1_score(*tensors(p), threshold=p.threshold),
+    f1_real: lambda p: tm.binary_f1_score(*flipped(p)),
     balanced_accuracy: lambda p: tm.multiclass_accuracy(
-        (tensors(p)[0] >= p.threshold).int(), tensors(p)[1], num_classes=2, average="macro"
+        torch.from_numpy(called(p)), tensors(p)[1], num_classes=2, average="macro"
     ),
-    expected_calibration_error: lambda p: tm.binary_calibration_error(
+    balanced_calibration_error: lambda p: tm.binary_calibration_error(
         *tensors(equally_frequent(p)), n_bins=10
     ),
 }
 
 
-@pytest.mark.parametrize("metric", INDEPENDENT, ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize("metric", WITH_SKLEARN, ids=lambda metric: metric.__name__)
 @pytest.mark.parametrize("seed", range(5))
-def test_a_metric_is_what_an_independent_library_computes(metric: Metric, seed: int) -> None:
+def test_a_metric_is_what_scikit_learn_computes(metric: Metric, seed: int) -> None:
     p = some(seed)
 
-    assert metric(p) == pytest.approx(float(INDEPENDENT[metric](p)), abs=1e-6)
+    assert metric(p) == pytest.approx(WITH_SKLEARN[metric](p), abs=1e-9)
+
+
+@pytest.mark.parametrize("metric", WITH_TORCHMETRICS, ids=lambda metric: metric.__name__)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_metric_is_what_torchmetrics_computes(metric: Metric, seed: int) -> None:
+    p = some(seed)
+
+    assert metric(p) == pytest.approx(float(WITH_TORCHMETRICS[metric](p)), abs=1e-6)
 
 
 # --- by hand --------------------------------------------------------------------------------
@@ -153,17 +202,26 @@ def test_detection_is_whole_where_the_classes_do_not_overlap() -> None:
 def test_a_calibration_error_is_the_gap_between_what_is_said_and_what_is() -> None:
     p = predictions([1, 1, 1, 0], [0.85, 0.85, 0.85, 0.85])
 
-    assert expected_calibration_error(p) == pytest.approx(0.35)  # one half of them, by weight
+    assert expected_calibration_error(p) == pytest.approx(0.1)  # three of four are fakes
+    assert balanced_calibration_error(p) == pytest.approx(0.35)  # one half of them, by weight
 
 
-def test_a_calibration_error_does_not_depend_on_how_many_scans_a_class_has() -> None:
+def test_the_balanced_calibration_error_does_not_depend_on_how_many_scans_a_class_has() -> None:
     few, many = predictions([1, 0], [0.8, 0.3]), predictions([1, 0, 0, 0], [0.8, 0.3, 0.3, 0.3])
 
-    assert expected_calibration_error(few) == pytest.approx(expected_calibration_error(many))
+    assert balanced_calibration_error(few) == pytest.approx(balanced_calibration_error(many))
+    assert expected_calibration_error(few) != pytest.approx(expected_calibration_error(many))
 
 
-def test_certainty_has_a_bin_as_well() -> None:
-    assert expected_calibration_error(predictions([1, 0], [1.0, 0.0])) == 0
+@pytest.mark.parametrize("error", [expected_calibration_error, balanced_calibration_error])
+def test_certainty_has_a_bin_as_well(error: Metric) -> None:
+    assert error(predictions([1, 0], [1.0, 0.0])) == 0
+
+
+def test_a_scan_that_was_not_judged_is_not_covered() -> None:
+    p = replace(EIGHT, verdicts=np.array(["not_judged"] * 8))
+
+    assert coverage(p) == 0
 
 
 # --- undefined ------------------------------------------------------------------------------
@@ -177,106 +235,41 @@ ALL_FLAGGED = predictions([0, 0, 1], [0.8, 0.9, 0.9])
 
 
 @pytest.mark.parametrize(
-    ("metric", "p"),
+    ("metric", "p", "reason"),
     [
-        (auc, ONLY_REALS),
-        (auc, ONLY_FAKES),
-        (pr_auc, ONLY_REALS),
-        (pr_auc, ONLY_FAKES),
-        (balanced_accuracy, ONLY_REALS),
-        (balanced_accuracy, ONLY_FAKES),
-        (detection_at_1_percent_false_alarms, ONLY_REALS),
-        (detection_at_1_percent_false_alarms, ONLY_FAKES),
-        (recall_fake, ONLY_REALS),
-        (miss_rate, ONLY_REALS),
-        (recall_real, ONLY_FAKES),
-        (false_alarm_rate, ONLY_FAKES),
-        (precision_fake, NONE_FLAGGED),
-        (precision_real, ALL_FLAGGED),
-        (selective_accuracy, UNDECIDED),
-        *((metric, NOBODY) for metric in METRICS.values()),
+        (auc, ONLY_REALS, "none is fake"),
+        (auc, ONLY_FAKES, "none is authentic"),
+        (pr_auc, ONLY_REALS, "none is fake"),
+        (pr_auc, ONLY_FAKES, "none is authentic"),
+        (mean_average_precision, ONLY_FAKES, "none is authentic"),
+        (balanced_accuracy, ONLY_REALS, "none is fake"),
+        (balanced_accuracy, ONLY_FAKES, "none is authentic"),
+        (balanced_calibration_error, ONLY_FAKES, "none is authentic"),
+        (detection_at_1_percent_false_alarms, ONLY_REALS, "none is fake"),
+        (detection_at_1_percent_false_alarms, ONLY_FAKES, "none is authentic"),
+        (recall_fake, ONLY_REALS, "none is fake"),
+        (miss_rate, ONLY_REALS, "none is fake"),
+        (recall_real, ONLY_FAKES, "none is authentic"),
+        (false_alarm_rate, ONLY_FAKES, "none is authentic"),
+        (precision_fake, NONE_FLAGGED, "none was called fake"),
+        (precision_fake, predictions([1], [0.1]), "none was called fake"),
+        (precision_real, ALL_FLAGGED, "none was called authentic"),
+        (selective_accuracy, UNDECIDED, "none got a verdict"),
+        (f1_fake, predictions([0], [0.1]), "none is fake"),
+        *((metric, NOBODY, "there are no scans") for metric in METRICS.values()),
     ],
 )
-def test_what_is_undefined_is_none_with_a_reason_and_never_zero(
-    metric: Metric, p: Predictions
+def test_what_is_undefined_is_not_zero_and_has_a_reason(
+    metric: Metric, p: Predictions, reason: str
 ) -> None:
-    figure = estimate(metric, p)
-
-    assert figure.value is figure.low is figure.high is None
-    assert figure.note == f"undefined on these {len(p.labels)} scans"
+    assert np.isnan(metric(p))
+    assert why_undefined(metric, p).endswith(reason)
 
 
 def test_what_is_zero_is_zero_and_not_undefined() -> None:
-    assert estimate(recall_fake, NONE_FLAGGED, rounds=50).value == 0
-    assert estimate(coverage, UNDECIDED, rounds=50).value == 0
-
-
-# --- intervals ------------------------------------------------------------------------------
-
-
-def test_an_interval_holds_the_figure_and_says_how_many_it_stands_on() -> None:
-    p = some(0)
-
-    figure = estimate(auc, p, rounds=200)
-
-    assert figure.low is not None
-    assert figure.high is not None
-    assert figure.value == auc(p)
-    assert 0.5 < figure.low < auc(p) < figure.high <= 1
-    assert figure.note == "150 scans of 150 patients or synthetic scans"
-
-
-def test_an_interval_is_the_same_every_time() -> None:
-    assert estimate(auc, some(0), rounds=50) == estimate(auc, some(0), rounds=50)
-
-
-def test_patients_and_not_scans_are_drawn() -> None:
-    """Ten copies of each scan of the same patient tell no more than one."""
-    rng = np.random.default_rng(0)
-    right = (rng.random(40) < 0.7).astype(float)
-    one = predictions([1] * 40, right)
-    people = [f"p{i}" for i in range(40)]
-    copies = predictions(
-        np.ones(400, dtype=np.int64), np.repeat(right, 10), list(np.repeat(people, 10))
-    )
-    strangers = predictions(np.ones(400, dtype=np.int64), np.repeat(right, 10))
-
-    def width(p: Predictions) -> float:
-        figure = estimate(recall_fake, p)
-        assert figure.low is not None
-        assert figure.high is not None
-        return figure.high - figure.low
-
-    assert width(copies) == pytest.approx(width(one), rel=0.2)
-    assert width(strangers) < 0.5 * width(one)
-    # That of a share: 2 * 1.96 * sqrt(p * (1 - p) / n).
-    share = right.mean()
-    assert width(one) == pytest.approx(3.92 * np.sqrt(share * (1 - share) / 40), rel=0.2)
-
-
-def test_all_scans_of_a_drawn_patient_are_drawn() -> None:
-    p = predictions([0, 1, 0, 1], [0.1, 0.9, 0.2, 0.8], people=["a", "a", "b", "b"])
-    sizes = []
-
-    def counting(drawn: Predictions) -> float:
-        sizes.append(sorted(drawn.people.tolist()))
-        return 0.5
-
-    estimate(counting, p, rounds=30)
-
-    assert {tuple(s) for s in sizes} == {
-        ("a", "a", "b", "b"),
-        ("a", "a", "a", "a"),
-        ("b", "b", "b", "b"),
-    }
-
-
-def test_too_few_patients_for_an_interval_are_said_to_be_so() -> None:
-    figure = estimate(auc, predictions([0, 1], [0.1, 0.9]))
-
-    assert figure.value == 1
-    assert figure.low is figure.high is None
-    assert figure.note == "2 scans, too few for an interval"
+    assert recall_fake(NONE_FLAGGED) == 0
+    assert f1_fake(NONE_FLAGGED) == 0
+    assert coverage(UNDECIDED) == 0
 
 
 # --- over generators ------------------------------------------------------------------------

@@ -6,36 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from torch import Tensor
 
-from app.detection.architectures import Detector
 from app.detection.labels import Label
-from app.detection.weights import LoadedDetector
-from tests.factories import make_card, png_bytes, truncated
+from tests.factories import png_bytes, truncated
+from tests.training.evaluation_lab import DETECTOR
 from tests.training.lab import a_scan
 from training.data.images import write_grey
 from training.data.manifest import Scan
-from training.errors import ManifestError
+from training.errors import ManifestError, PredictionsError
 from training.evaluation.predict import (
     EDIT_RADIUS_PIXELS,
     Prediction,
+    Skipped,
+    judge,
     predict,
+    read_predictions,
     write_predictions,
 )
-
-
-class Brightness(Detector):
-    """Takes bright cells of 8 pixels for fake."""
-
-    def __init__(self) -> None:
-        super().__init__(sharpness=0.0)
-
-    def evidence(self, images: Tensor) -> Tensor:
-        return torch.nn.functional.avg_pool2d(images, 8).mean(1)
-
-
-DETECTOR = LoadedDetector(network=Brightness().eval(), card=make_card())
 
 
 def dark_with_light(
@@ -158,3 +145,103 @@ def test_the_prediction_file_has_a_row_a_scan(tmp_path: Path, manifest: Path) ->
     assert [list(row) for row in read] == [[f.name for f in fields(Prediction)]] * 2
     assert float(read[0]["logit"]) == rows[0].logit
     assert read[0]["person"] == "drawn/p0"
+
+
+# --- what is wrong with a scan --------------------------------------------------------------
+
+
+def test_a_damaged_scan_is_skipped_with_its_reason_and_the_rest_is_judged(
+    tmp_path: Path, manifest: Path
+) -> None:
+    (tmp_path / "bad.png").write_bytes(truncated(png_bytes()))
+    write_grey(tmp_path / "good.png", dark_with_light(20, 20))
+    names = ("good.png", "bad.png", "gone.png", "good.png")
+
+    found = judge(DETECTOR, [a_scan(tmp_path / name) for name in names], manifest)
+
+    assert [row.path for row in found.rows] == ["good.png", "good.png"]
+    assert [one.path for one in found.skipped] == ["bad.png", "gone.png"]
+    assert found.skipped[0].reason.startswith("The PNG image is damaged")
+    assert not found.skipped[0].is_judged
+
+
+def test_a_scan_with_a_useless_mask_is_judged_all_the_same(tmp_path: Path, manifest: Path) -> None:
+    write_grey(tmp_path / "a.png", dark_with_light(12, 52))
+    write_grey(tmp_path / "mask.png", dark_with_light(12, 52, (32, 32)))
+    scan = a_scan(tmp_path / "a.png", label=Label.FAKE, mask=str(tmp_path / "mask.png"))
+
+    found = judge(DETECTOR, [scan], manifest)
+
+    assert [row.peak_in_mask for row in found.rows] == [""]
+    assert found.skipped == [
+        Skipped(
+            path="a.png",
+            reason="its mask is 32 × 32 pixels, the scan 64 × 64",
+            is_judged=True,
+        )
+    ]
+
+
+def test_where_every_scan_must_do_a_useless_mask_is_an_error(
+    tmp_path: Path, manifest: Path
+) -> None:
+    write_grey(tmp_path / "a.png", dark_with_light(12, 52))
+
+    with pytest.raises(ManifestError, match=r"m\.csv: a\.png: its x 'left' is no number"):
+        judged([a_scan(tmp_path / "a.png", label=Label.FAKE, x="left", y="3")], manifest)
+
+
+# --- what is done to a scan -----------------------------------------------------------------
+
+
+def test_a_scan_is_judged_after_each_thing_that_is_done_to_it(
+    tmp_path: Path, manifest: Path
+) -> None:
+    write_grey(tmp_path / "a.png", np.full((64, 64), 0.5, dtype=np.float32))
+    variations = {"darker": lambda grey, path: grey * 0.1, "named": lambda grey, path: grey}
+
+    rows = judge(DETECTOR, [a_scan(tmp_path / "a.png")], manifest, variations=variations).rows
+
+    assert [row.variation for row in rows] == ["darker", "named"]
+    assert rows[0].logit < rows[1].logit == judged([a_scan(tmp_path / "a.png")], manifest)[0].logit
+
+
+# --- reading --------------------------------------------------------------------------------
+
+
+def test_a_prediction_file_comes_back_as_it_was_written(tmp_path: Path, manifest: Path) -> None:
+    write_grey(tmp_path / "a.png", dark_with_light(12, 52))
+    edited = a_scan(tmp_path / "a.png", label=Label.FAKE, mask=str(tmp_path / "a.png"))
+    rows = judged([a_scan(tmp_path / "a.png"), edited], manifest)
+
+    write_predictions(tmp_path / "p.csv", rows)
+
+    assert rows[1].edit_pixels == 64
+    assert read_predictions(tmp_path / "p.csv") == rows
+
+
+def test_a_prediction_file_from_before_edits_were_measured_can_be_read(tmp_path: Path) -> None:
+    old = (
+        "path,label,source,generator,person,logit,probability,verdict,peak_x,peak_y,peak_in_mask\n"
+        "a.png,fake,drawn,g,drawn/1,1.5,0.8,fake,3,4,1\n"
+    )
+    (tmp_path / "p.csv").write_text(old, encoding="utf-8")
+
+    (row,) = read_predictions(tmp_path / "p.csv")
+
+    assert (row.logit, row.peak_y, row.peak_in_mask, row.iou) == (1.5, 4, "1", None)
+
+
+@pytest.mark.parametrize(
+    "text", ["path,label\na.png,fake\n", "path,surprise\na.png,1\n", "logit\nhigh\n"]
+)
+def test_a_file_that_is_no_prediction_file_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "p.csv").write_text(text, encoding="utf-8")
+
+    with pytest.raises(PredictionsError, match=r"p\.csv: it cannot be used"):
+        read_predictions(tmp_path / "p.csv")
+
+
+def test_a_prediction_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PredictionsError, match="cannot be used"):
+        read_predictions(tmp_path / "p.csv")

@@ -1,34 +1,15 @@
 import json
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.factories import make_card
+from tests.training.evaluation_lab import CARD, a_row
 from training.evaluation.metrics import METRICS
-from training.evaluation.predict import Prediction
-from training.evaluation.report import Report, report, write_report
+from training.evaluation.predict import Prediction, Skipped
+from training.evaluation.report import Report, edit_size, report, write_report
 
 pytestmark = pytest.mark.usefixtures("few_bootstrap_rounds")
-
-CARD = make_card()  # threshold 0.5, inconclusive from 0.3 to 0.7
-
-
-def a_row(number: int, probability: float, **changes: Any) -> Prediction:
-    fields: dict[str, Any] = {
-        "path": f"{number}.png",
-        "label": "real",
-        "source": "drawn",
-        "generator": "",
-        "person": f"drawn/{number}",
-        "logit": 0.0,
-        "probability": probability,
-        "verdict": CARD.operating_point.verdict(probability).value,
-        "peak_x": 1,
-        "peak_y": 1,
-        "peak_in_mask": "",
-    }
-    return Prediction(**(fields | changes))
 
 
 def rows() -> list[Prediction]:
@@ -107,3 +88,85 @@ def test_the_report_is_json_with_what_was_measured(measured: Report, tmp_path: P
     assert read["metrics"]["accuracy"]["value"] == measured.metrics["accuracy"].value
     assert read["confusion"]["fake called fake"] == 7
     assert set(read["metrics"]["accuracy"]) == {"value", "low", "high", "note"}
+
+
+# --- edits ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("share", "size"),
+    [
+        (0.001, "under 0.25 % of the scan"),
+        (0.0025, "0.25 to 1 % of the scan"),
+        (0.03, "1 to 4 % of the scan"),
+        (0.1599, "4 to 16 % of the scan"),
+        (0.16, "over 16 % of the scan"),
+        (0.8, "over 16 % of the scan"),
+    ],
+)
+def test_edits_are_told_apart_by_their_share_of_the_scan(share: float, size: str) -> None:
+    assert edit_size(a_row(0, 0.5, label="fake", edit_share=share)) == size
+
+
+def test_an_edit_of_which_only_the_centre_is_known_has_no_size() -> None:
+    assert edit_size(a_row(0, 0.5, label="fake", peak_in_mask="1")) == "size not known"
+    assert edit_size(a_row(0, 0.5, label="fake")) == ""
+
+
+def test_small_edits_stand_apart_from_large_ones() -> None:
+    edits = [
+        a_row(40 + i, 0.9 if share > 0.1 else 0.05, label="fake", generator="g", edit_share=share)
+        for i, share in enumerate([0.3, 0.002, 0.4, 0.001])
+    ]
+
+    table = report([*rows(), *edits], CARD).by_edit_size
+
+    assert list(table) == ["under 0.25 % of the scan", "over 16 % of the scan", "size not known"]
+    assert table["under 0.25 % of the scan"]["recall_fake"].value == 0
+    assert table["over 16 % of the scan"]["recall_fake"].value == 1
+
+
+def test_iou_is_the_mean_over_the_edits_of_a_generator() -> None:
+    edits = [
+        a_row(40 + i, 0.9, label="fake", generator="g", peak_in_mask="1", iou=iou, edit_share=0.1)
+        for i, iou in enumerate([0.0, 0.2, 0.7])
+    ]
+
+    measured = report([*rows(), *edits], CARD)
+
+    assert measured.iou["g"].value == pytest.approx(0.3)
+    assert measured.iou["hard"].value is None
+    assert "only the edits' centres" in measured.iou["hard"].note
+    assert "easy" not in measured.iou
+
+
+# --- sources --------------------------------------------------------------------------------
+
+
+def test_fakes_stand_against_the_authentic_scans_of_their_own_source() -> None:
+    """All of one source score high, fakes and authentic scans alike: only the source is told."""
+    found = [a_row(i, 0.1) for i in range(6)]
+    found += [a_row(10 + i, 0.9, source="bright") for i in range(6)]
+    found += [a_row(20 + i, 0.9, source="bright", label="fake", generator="g") for i in range(6)]
+
+    measured = report(found, CARD)
+
+    assert measured.auc_by_generator["g"].value == pytest.approx(0.75)
+    assert measured.by_source["bright"]["auc"].value == pytest.approx(0.5)
+    assert measured.by_source["bright"]["false_alarm_rate"].value == 1
+    assert measured.by_source["drawn"]["auc"].value is None
+
+
+def test_a_generator_s_own_figures_are_of_its_fakes(measured: Report) -> None:
+    assert measured.by_generator["hard"]["recall_fake"].value == 0.5
+    assert measured.by_generator["hard"]["miss_rate"].value == 0.5
+    assert measured.by_generator["hard"]["coverage"].value == 0.75
+
+
+def test_what_was_skipped_stands_in_the_file(measured: Report, tmp_path: Path) -> None:
+    skipped = [Skipped(path="a.png", reason="It is damaged.")]
+
+    write_report(tmp_path, replace(measured, skipped=skipped), CARD)
+
+    read = json.loads((tmp_path / "metrics.json").read_text(encoding="utf-8"))
+    assert read["skipped"] == [{"path": "a.png", "reason": "It is damaged.", "is_judged": False}]

@@ -1,0 +1,106 @@
+"""Whether whole synthetic images are found for being synthetic, or for being coarse.
+
+A generator that works at 64 pixels gives blurred images once they are scaled up. A network that
+learned "blurred means fake" tells them from sharp authentic scans and catches no other generator.
+So authentic scans are sent through the same resolution: scaled down to the generator's side and up
+again. Against these the AUC of the fakes must hold, and none of them may be called fake.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.detection.card import Card, Estimate
+from app.detection.labels import Label
+from app.detection.weights import LoadedDetector
+from training.config import DatasetConfig
+from training.data.augment import resampled
+from training.data.manifest import Scan
+from training.evaluation.intervals import estimate
+from training.evaluation.metrics import auc, false_alarm_rate
+from training.evaluation.predict import Prediction, judge
+from training.evaluation.report import predictions_of_rows
+from training.fakes.base import generators
+from training.seeding import generator_for
+
+FALSE_ALARMS = "false alarms"
+
+
+def sides_of(dataset: DatasetConfig) -> tuple[int, ...]:
+    """Return the resolutions at which a data set's generators of whole images work, in pixels."""
+    known = generators()
+    return tuple(
+        sorted(
+            {
+                int(fakes.arguments["side"])
+                for fakes in dataset.fakes
+                if "side" in fakes.arguments and not known[fakes.generator].edits_originals
+            }
+        )
+    )
+
+
+def control_rows(
+    detector: LoadedDetector,
+    scans: Sequence[Scan],
+    manifest: Path,
+    sides: Sequence[int],
+    *,
+    at_most: int = 200,
+) -> list[Prediction]:
+    """Judge authentic scans that were sent through each resolution; each row says which.
+
+    Args:
+        detector: The network and its card.
+        scans: The authentic ones among them are taken; each must be readable.
+        manifest: The file that names them.
+        sides: Of the longer side in between, in pixels.
+        at_most: A seeded sample of so many scans.
+    """
+    reals = [scan for scan in scans if scan.label is Label.REAL]
+    order = generator_for("controls").permutation(len(reals))[:at_most]
+    chosen = [reals[i] for i in order]
+    variations = {_name(side): partial(_coarsened, side=side) for side in sorted(set(sides))}
+    return judge(detector, chosen, manifest, variations=variations, task="coarsening").rows
+
+
+def controls(
+    coarse: Sequence[Prediction], rows: Sequence[Prediction], card: Card
+) -> dict[str, Mapping[str, Estimate]]:
+    """Return the AUC of whole synthetic images against coarsened authentic scans.
+
+    Args:
+        coarse: Of ``control_rows``.
+        rows: Of the prediction file.
+        card: Of the detector that made both.
+
+    Returns:
+        By resolution and generator, with the share of coarsened scans called fake.
+    """
+    whole: dict[str, list[Prediction]] = {}
+    for row in rows:
+        if row.label == "fake" and not row.peak_in_mask:
+            whole.setdefault(row.generator, []).append(row)
+    by_side: dict[str, list[Prediction]] = {}
+    for row in coarse:
+        by_side.setdefault(row.variation, []).append(row)
+    return {
+        side: {FALSE_ALARMS: estimate(false_alarm_rate, predictions_of_rows(reals, card))}
+        | {
+            name: estimate(auc, predictions_of_rows([*reals, *fakes], card))
+            for name, fakes in sorted(whole.items())
+        }
+        for side, reals in by_side.items()
+    }
+
+
+def _coarsened(grey: NDArray[np.float32], _path: str, *, side: int) -> NDArray[np.float32]:
+    share = min(1.0, side / max(grey.shape))
+    return (np.round(resampled(grey, share) * 255) / 255).astype(np.float32)
+
+
+def _name(side: int) -> str:
+    return f"through {side} pixels"
