@@ -1,6 +1,5 @@
 """The last stage: choose the operating point, measure once on the test side, write the card."""
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,21 +14,34 @@ from app.detection.architectures import build
 from app.detection.card import Card, DataSource, Estimate
 from app.detection.labels import Label
 from app.detection.verdict import OperatingPoint
-from app.detection.weights import ACTIVE_FILE, CHECKPOINT_SUFFIX, LoadedDetector
+from app.detection.weights import LoadedDetector, active_checkpoint, load_detector
+from app.errors import VeriscanError
 from training.classifiers.calibration import calibrate
+from training.compare import PREDICTIONS_FILE, predictions_of, read_system
 from training.config import DatasetConfig, SystemConfig
 from training.data.manifest import LABELS, Scan, on_side
 from training.data.splits import SIDES
 from training.errors import (
-    ConfigError,
+    ActivationRefusedError,
     PublicationRefusedError,
     StageMissingError,
     TrainingError,
 )
-from training.evaluation.metrics import METRICS
+from training.evaluation.controls import sides_of
+from training.evaluation.evaluation import Options, evaluate, write_evaluation
+from training.evaluation.left_out import left_out_file, read_left_out
+from training.evaluation.metrics import auc
 from training.evaluation.predict import predict, write_predictions
-from training.evaluation.report import Report, report, write_report
+from training.evaluation.report import Report
+from training.evaluation.robustness import Sample
+from training.minimums import demands, missed
+from training.paired import Comparison, compare_metrics
 from training.runs import SystemPaths
+from training.shelf import Shelf
+from training.tables import figure_text, p_value_text
+
+SIGNIFICANT = 0.05
+"""A p-value below this makes a difference count."""
 
 UNCALIBRATED = OperatingPoint(
     temperature=1.0, bias=0.0, threshold=0.5, inconclusive_band=(0.5, 0.5)
@@ -53,10 +65,16 @@ class Candidate:
     paths: SystemPaths
 
 
-def evaluate_candidate(candidate: Candidate) -> tuple[LoadedDetector, bytes, Report]:
+def evaluate_candidate(
+    candidate: Candidate, besides: Options | None = None
+) -> tuple[LoadedDetector, bytes, Report]:
     """Calibrate on the validation side and measure on the test side.
 
     Both happen with the weights as they will be published, rounded to float16.
+
+    Args:
+        candidate: What was trained.
+        besides: What to measure besides the test side as it is; nothing where None.
 
     Returns:
         The detector with its card, the checkpoint file and the report.
@@ -66,7 +84,7 @@ def evaluate_candidate(candidate: Candidate) -> tuple[LoadedDetector, bytes, Rep
         TooFewScansError: The validation side is too small.
     """
     data = _checkpoint_bytes(candidate)
-    detector = _detector(candidate, data)
+    detector = trained_detector(candidate, data)
     index = candidate.scans[0].path.parent / "index"
     validation = predict(
         detector, on_side(candidate.scans, "validation"), index, task="judging validation"
@@ -75,56 +93,120 @@ def evaluate_candidate(candidate: Candidate) -> tuple[LoadedDetector, bytes, Rep
     labels = np.array([int(LABELS[row.label]) for row in validation])
     point = calibrate(logits, labels, max_error=candidate.config.max_error_outside_band)
     detector = replace(detector, card=replace(detector.card, operating_point=point))
-    rows = predict(detector, on_side(candidate.scans, "test"), index, task="judging test")
-    write_predictions(candidate.paths.evaluation_dir / "predictions.csv", rows)
-    own = [f.generator for f in candidate.dataset.fakes]
-    measured = report(rows, detector.card, in_distribution=own)
-    write_report(candidate.paths.evaluation_dir, measured, detector.card)
+    options = replace(
+        besides or Options(),
+        in_distribution=[f.generator for f in candidate.dataset.fakes],
+        strict=True,
+    )
+    evaluation = evaluate(detector, on_side(candidate.scans, "test"), index, options)
+    write_evaluation(candidate.paths.evaluation_dir, evaluation, run=candidate.paths.root)
+    measured = evaluation.report
     card = replace(
         detector.card,
-        metrics=_card_metrics(measured),
+        metrics=_card_metrics(measured, candidate.paths),
         metrics_by_generator=dict(measured.auc_by_generator),
     )
     return replace(detector, card=card), data, measured
 
 
-def publish(candidate: Candidate, weights_dir: Path) -> tuple[Card, Report]:
-    """Evaluate and, if the minimums are reached, write checkpoint and card and make them active.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What came of a publication.
+
+    Attributes:
+        card: Of the weights.
+        measured: On the test side.
+        serves: Whether these weights serve their modality now.
+        rival: How they stand against those that served, in words; empty where none did.
+    """
+
+    card: Card
+    measured: Report
+    serves: bool
+    rival: str
+
+
+def publish(
+    candidate: Candidate, weights_dir: Path, *, activation: bool | None = None
+) -> Publication:
+    """Evaluate and, if the minimums are reached, write checkpoint and card.
+
+    Args:
+        candidate: What to publish.
+        weights_dir: The folder that the application serves from.
+        activation: Whether the weights are to serve their modality; where None they do unless
+            they are worse than those that serve now, by a paired test on the test side.
 
     Raises:
         ConfigError: A minimum is demanded of something that is no metric.
-        PublicationRefusedError: A metric is below the config's minimum.
+        PublicationRefusedError: A figure does not reach what the config demands.
+        ActivationRefusedError: The weights would replace those that serve without leave.
     """
-    _check_minimums(candidate.config)
-    detector, data, measured = evaluate_candidate(candidate)
-    for metric, minimum in candidate.config.minimums.items():
-        value = measured.metrics[metric].value
-        if value is None or value < minimum:
-            raise PublicationRefusedError(metric, value, minimum)
-    folder = weights_dir / detector.card.modality
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_whole(folder / f"{detector.card.name}{CHECKPOINT_SUFFIX}", data)
-    _write_whole(folder / f"{detector.card.name}.json", detector.card.to_json().encode())
-    activate(weights_dir, detector.card.modality, detector.card.name)
-    return detector.card, measured
+    if candidate.config.diagnosis is not None:
+        raise PublicationRefusedError(["it learned a finding, not forgery"])
+    demands(candidate.config)
+    besides = Options(robustness=Sample(), control_sides=sides_of(candidate.dataset))
+    detector, data, measured = evaluate_candidate(candidate, besides)
+    if shortfalls := missed(candidate.config, candidate.paths):
+        raise PublicationRefusedError(shortfalls)
+    card = detector.card
+    shelf = Shelf(weights_dir, card.modality)
+    serving = shelf.serving()
+    rival = None if activation is not None else _against_serving(candidate, weights_dir, card)
+    serves = activation if activation is not None else rival is None or not rival.is_better
+    if not serves and serving is not None and serving.name == card.name:
+        reason = "it is not to be replaced" if rival is None else str(rival)
+        raise ActivationRefusedError(card.name, reason)
+    shelf.put(card, data)
+    if serves:
+        shelf.activate(card.name)
+    return Publication(
+        card=card, measured=measured, serves=serves, rival="" if rival is None else str(rival)
+    )
 
 
-def _check_minimums(config: SystemConfig) -> None:
-    for metric in config.minimums:
-        if metric not in METRICS:
-            known = ", ".join(METRICS)
-            problem = f"minimums: there is no metric {metric!r}. Known: {known}."
-            raise ConfigError(Path(f"{config.name}.toml"), problem)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rival:
+    """The weights that serve, and how the candidate stands against them by AUC."""
+
+    name: str
+    comparison: Comparison
+
+    @property
+    def is_better(self) -> bool:
+        gap, p_value = self.comparison.difference.value, self.comparison.p_value
+        return gap is not None and gap < 0 and p_value is not None and p_value < SIGNIFICANT
+
+    def __str__(self) -> str:
+        relation = "worse than" if self.is_better else "not worse than"
+        ours, theirs = self.comparison.second, self.comparison.first
+        return (
+            f"the new weights are {relation} {self.name} on the same test scans "
+            f"(AUC {figure_text(ours)} against {figure_text(theirs)}, "
+            f"p {p_value_text(self.comparison.p_value)})"
+        )
 
 
-def activate(weights_dir: Path, modality: str, name: str) -> None:
-    """Name the checkpoint that serves a modality in ``active.toml``."""
-    path = weights_dir / ACTIVE_FILE
-    active = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    active[modality] = name
-    lines = ["# The checkpoint that serves each modality."]
-    lines += [f'{key} = "{value}"' for key, value in sorted(active.items())]
-    _write_whole(path, ("\n".join(lines) + "\n").encode())
+def _against_serving(candidate: Candidate, weights_dir: Path, card: Card) -> _Rival | None:
+    """Judge the candidate's test side with the weights that serve, unless none can."""
+    try:
+        serving = load_detector(active_checkpoint(weights_dir, card.modality))
+    except VeriscanError:
+        return None
+    if serving.card.sha256 == card.sha256:
+        return None
+    folder = candidate.paths.evaluation_dir
+    index = candidate.scans[0].path.parent / "index"
+    test = on_side(candidate.scans, "test")
+    rows = predict(serving, test, index, task="judging with the serving weights")
+    write_predictions(folder / "serving" / PREDICTIONS_FILE, rows)
+    systems = [
+        read_system("serving", folder / "serving" / PREDICTIONS_FILE),
+        read_system("candidate", folder / PREDICTIONS_FILE),
+    ]
+    theirs, ours = (predictions_of(system, sorted(systems[0].rows)) for system in systems)
+    comparison = compare_metrics(theirs, ours, {"auc": auc})["auc"]
+    return _Rival(name=serving.card.name, comparison=comparison)
 
 
 def _checkpoint_bytes(candidate: Candidate) -> bytes:
@@ -142,7 +224,8 @@ def _checkpoint_bytes(candidate: Candidate) -> bytes:
     return safetensors.torch.save(halves)
 
 
-def _detector(candidate: Candidate, data: bytes) -> LoadedDetector:
+def trained_detector(candidate: Candidate, data: bytes) -> LoadedDetector:
+    """Load a candidate's checkpoint, given as safetensors, with a card that is not calibrated."""
     config = candidate.config
     network = build(config.architecture)
     network.load_state_dict(
@@ -194,13 +277,14 @@ def data_sources(scans: Sequence[Scan]) -> tuple[DataSource, ...]:
     )
 
 
-def _card_metrics(measured: Report) -> dict[str, Estimate]:
-    pointing = {f"pointing_game_{k}": v for k, v in measured.pointing_game.items()}
-    alarms = {f"false_alarm_rate_{k}": v for k, v in measured.false_alarms_by_source.items()}
-    return dict(measured.metrics) | pointing | alarms
-
-
-def _write_whole(path: Path, data: bytes) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(data)
-    partial.replace(path)
+def _card_metrics(measured: Report, paths: SystemPaths) -> dict[str, Estimate]:
+    figures = dict(measured.metrics)
+    figures |= {f"pointing_game_{k}": v for k, v in measured.pointing_game.items()}
+    figures |= {f"false_alarm_rate_{k}": v for k, v in measured.false_alarms_by_source.items()}
+    if measured.robustness:
+        figures["robustness_worst_fall"] = measured.robustness.worst_fall
+    if (file := left_out_file(paths)).exists():
+        left_out = read_left_out(file)
+        figures["logo_worst_auc"] = left_out.logo_worst_auc
+        figures["loso_worst_false_alarm_rate"] = left_out.loso_worst_false_alarm_rate
+    return figures

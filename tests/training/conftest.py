@@ -4,7 +4,6 @@ Import nothing of ``training`` here: this file is read in both cases.
 """
 
 from collections.abc import Iterator
-from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -35,11 +34,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="module")
 def few_bootstrap_rounds() -> Iterator[None]:
     """Draw intervals from fewer rounds than usual, where the intervals are not what is tested."""
-    from training.evaluation import report
-    from training.evaluation.metrics import estimate
+    from training.evaluation import intervals
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(report, "estimate", partial(estimate, rounds=40))
+        patch.setattr(intervals, "BOOTSTRAP_ROUNDS", 40)
         yield
 
 

@@ -93,7 +93,7 @@ def test_every_stage_explains_its_options(stage: str) -> None:
 def test_an_unknown_data_set_is_one_line(manifest: Path) -> None:
     result = run("prepare", "--dataset", "livers", "--manifest", manifest)
 
-    assert_is_one_line(result, "livers", "Known here: knee_xray, lung_ct.")
+    assert_is_one_line(result, "livers", "knee_xray, lung_ct, ")
 
 
 def test_an_unknown_system_is_one_line() -> None:
@@ -223,4 +223,4 @@ def test_what_is_undefined_is_shown_as_a_dash_with_its_reason(
     result = run("evaluate", "--weights", weights / "lung_ct", "--manifest", manifest, "--out", out)
 
     (line,) = (line for line in result.stdout.splitlines() if line.startswith("auc "))
-    assert line.split(maxsplit=2) == ["auc", "–", "undefined on these 2 scans"]
+    assert line.split(maxsplit=2) == ["auc", "–", "undefined on these 2 scans: none is fake"]

@@ -12,24 +12,28 @@ import safetensors.torch
 import torch
 
 from app.detection.architectures import build
-from app.detection.card import Card, read_card
+from app.detection.card import Card, Estimate, read_card
 from app.detection.labels import Label
 from app.detection.weights import active_checkpoint, load_detector
-from tests.training.lab import a_scan, dataset_config, system_config, write_dataset
+from tests.training.lab import a_phase, a_scan, dataset_config, system_config, write_dataset
 from training.classifiers.calibration import calibrate
-from training.config import FakesConfig
+from training.classifiers.train import Hardware, train
+from training.config import DiagnosisConfig, FakesConfig
 from training.data.manifest import Scan
 from training.errors import (
+    ActivationRefusedError,
     ConfigError,
     PublicationRefusedError,
     StageMissingError,
     TooFewScansError,
     TrainingError,
 )
+from training.evaluation.left_out import LeftOut, write_left_out
 from training.evaluation.predict import predict
 from training.evaluation.report import Report
-from training.publish import Candidate, activate, data_sources, publish
+from training.publish import Candidate, data_sources, publish
 from training.runs import SystemPaths
+from training.shelf import Shelf
 
 pytestmark = pytest.mark.usefixtures("few_bootstrap_rounds")
 
@@ -43,7 +47,7 @@ def a_candidate(
     folder: Path, scans: list[Scan], *, scale: float = 1.0, **changes: Any
 ) -> Candidate:
     """Return a candidate with seeded random weights, ``scale`` times as large as usual."""
-    config = system_config(limits=["It has seen no scan of a person."], **changes)
+    config = system_config(**{"limits": ["It has seen no scan of a person."]} | changes)
     paths = SystemPaths(folder / "run")
     torch.manual_seed(0)
     tensors = {
@@ -74,9 +78,14 @@ def published(
     """Tiny weights that went the way of real ones."""
     folder = tmp_path_factory.mktemp("published")
     candidate = a_candidate(folder, scans)
-    card, measured = publish(candidate, folder / "weights")
+    done = publish(candidate, folder / "weights")
+    assert done.serves
+    assert done.rival == ""
     return Published(
-        candidate=candidate, weights_dir=folder / "weights", card=card, measured=measured
+        candidate=candidate,
+        weights_dir=folder / "weights",
+        card=done.card,
+        measured=done.measured,
     )
 
 
@@ -108,7 +117,9 @@ def test_what_was_published_serves(published: Published) -> None:
     assert detector.card.preprocessing == published.candidate.config.preprocessing
 
 
-def test_nothing_but_checkpoint_card_and_choice_is_written(published: Published) -> None:
+def test_nothing_but_the_pair_the_choice_and_its_history_is_written(
+    published: Published,
+) -> None:
     files = {
         p.relative_to(published.weights_dir).as_posix() for p in published.weights_dir.rglob("*")
     }
@@ -116,6 +127,8 @@ def test_nothing_but_checkpoint_card_and_choice_is_written(published: Published)
     assert files == {
         "active.toml",
         "lung_ct",
+        "lung_ct/former",
+        "lung_ct/former/served.json",
         "lung_ct/tiny.json",
         "lung_ct/tiny.safetensors",
     }
@@ -232,6 +245,23 @@ def test_a_minimum_of_something_that_is_no_metric_is_refused_before_the_test_sid
     assert not candidate.paths.evaluation_dir.exists()
 
 
+def test_what_learned_a_finding_is_no_detector_and_is_not_published(
+    tmp_path: Path, scans: list[Scan]
+) -> None:
+    candidate = a_candidate(tmp_path, scans)
+    finding = system_config(
+        diagnosis=DiagnosisConfig(column="grade", positive=["2"]),
+        sampling="epoch",
+        cell_loss=0.0,
+        phases=[a_phase(crop_size=64)],
+    )
+
+    with pytest.raises(PublicationRefusedError, match="a finding, not forgery"):
+        publish(replace(candidate, config=finding), tmp_path / "weights")
+
+    assert not candidate.paths.evaluation_dir.exists()
+
+
 def test_a_validation_side_that_is_too_small_is_refused(tmp_path: Path, scans: list[Scan]) -> None:
     few = [s for s in scans if s.side != "validation"]
 
@@ -251,15 +281,141 @@ def test_weights_beyond_half_precision_are_refused(tmp_path: Path, scans: list[S
         publish(a_candidate(tmp_path, scans, scale=1e7), tmp_path / "weights")
 
 
-# --- the choice -----------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("minimum", "message"),
+    [
+        ({"ece": -1.0}, r"ece is 0\.\d+, the config demands at most -1\.000"),
+        ({"auc_by_generator.square": 1.5}, r"auc_by_generator\.square is .* at least 1\.500"),
+        ({"pointing_game.square": 1.5}, r"pointing_game\.square is .* at least 1\.500"),
+        ({"auc_by_generator.foreign": 0.1}, r"auc_by_generator\.foreign is not among the figures"),
+        (
+            {"leave_one_out.logo_worst_auc": 0.9},
+            r"logo_worst_auc was not measured, .* \(run `python -m training leave-one-out --system",
+        ),
+    ],
+)
+def test_a_minimum_may_name_any_figure_on_file(
+    tmp_path: Path, scans: list[Scan], minimum: dict[str, float], message: str
+) -> None:
+    candidate = a_candidate(tmp_path, scans, minimums=minimum)
+
+    with pytest.raises(PublicationRefusedError, match=message):
+        publish(candidate, tmp_path / "weights")
 
 
-def test_choosing_for_one_modality_leaves_the_others_alone(tmp_path: Path) -> None:
-    activate(tmp_path, "knee_xray", "old")
-    activate(tmp_path, "lung_ct", "tiny")
-    activate(tmp_path, "knee_xray", "new")
+def test_every_missed_minimum_is_named_with_its_figure(tmp_path: Path, scans: list[Scan]) -> None:
+    minimums = {"auc": 1.01, "coverage": 0.0, "leave_one_out.logo_worst_auc": 0.95}
+    candidate = a_candidate(tmp_path, scans, minimums=minimums)
+    without = {"dcgan": {"auc": Estimate(value=0.61)}, "diffusion": {"auc": Estimate(value=0.9)}}
+    found = LeftOut(system="lung_ct_tiny", made_with="", generators=without)
+    write_left_out(candidate.paths, found)
 
-    assert tomllib.loads((tmp_path / "active.toml").read_text("utf-8")) == {
-        "knee_xray": "new",
-        "lung_ct": "tiny",
-    }
+    with pytest.raises(PublicationRefusedError) as refusal:
+        publish(candidate, tmp_path / "weights")
+
+    assert "auc is 0." in str(refusal.value)
+    assert "leave_one_out.logo_worst_auc is 0.610, the config demands at least 0.950" in str(
+        refusal.value
+    )
+    assert "coverage" not in str(refusal.value)
+
+
+# --- which weights serve --------------------------------------------------------------------
+
+
+def a_good_detector(folder: Path, scans: list[Scan], name: str = "lung_ct_good") -> Candidate:
+    """Return a candidate that truly learned: blocks are told from lungs within seconds."""
+    config = system_config(
+        name=name,
+        cell_loss=0.0,
+        local_share=0.0,
+        phases=[a_phase(crop_size=64, epochs=4, batch_size=16)],
+    )
+    paths = SystemPaths(folder / name)
+    train(config, scans, paths, Hardware())
+    return Candidate(
+        config=config,
+        dataset=dataset_config(fakes=[FakesConfig(generator="blocks")]),
+        scans=scans,
+        paths=paths,
+    )
+
+
+@pytest.fixture(scope="module")
+def whole_scans(tmp_path_factory: pytest.TempPathFactory) -> list[Scan]:
+    folder = tmp_path_factory.mktemp("whole")
+    scans = write_dataset(folder, train=12, validation=20, test=12)
+    return [s for s in scans if not s.mask]
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory, whole_scans: list[Scan]) -> Candidate:
+    return a_good_detector(tmp_path_factory.mktemp("good"), whole_scans)
+
+
+def the_opposite(folder: Path, good: Candidate, name: str) -> Candidate:
+    """Return a candidate that says the opposite of a good one, under another name."""
+    paths = SystemPaths(folder / name)
+    tensors = safetensors.torch.load_file(good.paths.best_checkpoint)
+    paths.root.mkdir()
+    safetensors.torch.save_file(
+        {k: -v if k.startswith("head.") else v for k, v in tensors.items()}, paths.best_checkpoint
+    )
+    paths.initialisation.write_text("random\n", encoding="utf-8")
+    return replace(good, config=replace(good.config, name=name), paths=paths)
+
+
+def serving(weights_dir: Path) -> str:
+    return load_detector(active_checkpoint(weights_dir, "lung_ct")).card.sha256
+
+
+def test_worse_weights_are_published_but_do_not_serve_unless_told(
+    tmp_path: Path, good: Candidate
+) -> None:
+    first = publish(good, tmp_path / "weights")
+    bad = the_opposite(tmp_path, good, "lung_ct_bad")
+
+    second = publish(bad, tmp_path / "weights")
+
+    assert not second.serves
+    assert "worse than good on the same test scans" in second.rival
+    assert serving(tmp_path / "weights") == first.card.sha256
+    assert (tmp_path / "weights" / "lung_ct" / "bad.json").is_file()
+    assert publish(bad, tmp_path / "weights", activation=True).serves
+    assert serving(tmp_path / "weights") == second.card.sha256
+
+
+def test_worse_weights_do_not_replace_those_of_their_own_name_that_serve(
+    tmp_path: Path, good: Candidate
+) -> None:
+    first = publish(good, tmp_path / "weights")
+    bad = the_opposite(tmp_path, good, "lung_ct_good")
+
+    with pytest.raises(ActivationRefusedError, match=r"worse than good .* Add --activate"):
+        publish(bad, tmp_path / "weights")
+
+    assert serving(tmp_path / "weights") == first.card.sha256
+    publish(bad, tmp_path / "weights", activation=True)
+    assert serving(tmp_path / "weights") != first.card.sha256
+    assert Shelf(tmp_path / "weights", "lung_ct").rollback().sha256 == first.card.sha256
+
+
+def test_better_weights_serve_by_themselves(tmp_path: Path, good: Candidate) -> None:
+    publish(the_opposite(tmp_path, good, "lung_ct_bad"), tmp_path / "weights")
+
+    done = publish(good, tmp_path / "weights")
+
+    assert done.serves
+    assert "not worse than bad" in done.rival
+    assert serving(tmp_path / "weights") == done.card.sha256
+
+
+def test_weights_may_be_published_without_serving(
+    tmp_path: Path, good: Candidate, published: Published
+) -> None:
+    done = publish(good, tmp_path / "weights", activation=False)
+
+    assert not done.serves
+    assert not (tmp_path / "weights" / "active.toml").exists()
+    with pytest.raises(ActivationRefusedError, match="it is not to be replaced"):
+        publish(published.candidate, published.weights_dir, activation=False)

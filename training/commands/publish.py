@@ -17,7 +17,14 @@ from training.runs import dataset_paths, system_paths
 @system_option
 @runs_option
 @weights_dir_option
-def command(system: str, runs_dir: Path, weights_dir: Path) -> None:
+@click.option(
+    "--activate/--no-activate",
+    "activation",
+    default=None,
+    help="Let these weights serve their modality, or not. Without either they do, unless a paired "
+    "test on the test side finds them worse than those that serve.",
+)
+def command(system: str, runs_dir: Path, weights_dir: Path, activation: bool | None) -> None:
     """Calibrate on validation, measure once on the test side and write weights with their card."""
     from training.config import load_dataset_config, load_system_config
     from training.fakes.produce import read_dataset
@@ -32,6 +39,10 @@ def command(system: str, runs_dir: Path, weights_dir: Path) -> None:
         scans=read_dataset(dataset, dataset_paths(runs_dir, dataset.name)),
         paths=system_paths(runs_dir, config.name),
     )
-    card, measured = stage(candidate, weights_dir)
-    tell_report(measured)
-    click.echo(f"Published {card.modality}/{card.name} ({card.sha256[:12]}).")
+    done = stage(candidate, weights_dir, activation=activation)
+    tell_report(done.measured)
+    click.echo(f"Published {done.card.modality}/{done.card.name} ({done.card.sha256[:12]}).")
+    if done.rival:
+        click.echo(f"Compared: {done.rival}.")
+    if not done.serves:
+        click.echo("It does not serve yet; publish it with --activate to let it.")

@@ -1,0 +1,1 @@
+"""Every system of the source documents, trained and measured here, beside its published figures."""
