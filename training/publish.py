@@ -127,7 +127,11 @@ class Publication:
 
 
 def publish(
-    candidate: Candidate, weights_dir: Path, *, activation: bool | None = None
+    candidate: Candidate,
+    weights_dir: Path,
+    *,
+    activation: bool | None = None,
+    sample: Sample | None = None,
 ) -> Publication:
     """Evaluate and, if the minimums are reached, write checkpoint and card.
 
@@ -136,6 +140,7 @@ def publish(
         weights_dir: The folder that the application serves from.
         activation: Whether the weights are to serve their modality; where None they do unless
             they are worse than those that serve now, by a paired test on the test side.
+        sample: Of the test side, for robustness; the usual one where None.
 
     Raises:
         ConfigError: A minimum is demanded of something that is no metric.
@@ -145,7 +150,7 @@ def publish(
     if candidate.config.diagnosis is not None:
         raise PublicationRefusedError(["it learned a finding, not forgery"])
     demands(candidate.config)
-    besides = Options(robustness=Sample(), control_sides=sides_of(candidate.dataset))
+    besides = Options(robustness=sample or Sample(), control_sides=sides_of(candidate.dataset))
     detector, data, measured = evaluate_candidate(candidate, besides)
     if shortfalls := missed(candidate.config, candidate.paths):
         raise PublicationRefusedError(shortfalls)

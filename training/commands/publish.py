@@ -24,9 +24,24 @@ from training.runs import dataset_paths, system_paths
     help="Let these weights serve their modality, or not. Without either they do, unless a paired "
     "test on the test side finds them worse than those that serve.",
 )
-def command(system: str, runs_dir: Path, weights_dir: Path, activation: bool | None) -> None:
+@click.option(
+    "--robustness",
+    "robustness_scans",
+    type=click.IntRange(2),
+    default=200,
+    show_default=True,
+    help="Test scans that every harmless change is tried on; each costs some twenty judgements.",
+)
+def command(
+    system: str,
+    runs_dir: Path,
+    weights_dir: Path,
+    activation: bool | None,
+    robustness_scans: int,
+) -> None:
     """Calibrate on validation, measure once on the test side and write weights with their card."""
     from training.config import load_dataset_config, load_system_config
+    from training.evaluation.robustness import Sample
     from training.fakes.produce import read_dataset
     from training.publish import Candidate
     from training.publish import publish as stage
@@ -39,7 +54,8 @@ def command(system: str, runs_dir: Path, weights_dir: Path, activation: bool | N
         scans=read_dataset(dataset, dataset_paths(runs_dir, dataset.name)),
         paths=system_paths(runs_dir, config.name),
     )
-    done = stage(candidate, weights_dir, activation=activation)
+    sample = Sample(scans=robustness_scans)
+    done = stage(candidate, weights_dir, activation=activation, sample=sample)
     tell_report(done.measured)
     click.echo(f"Published {done.card.modality}/{done.card.name} ({done.card.sha256[:12]}).")
     if done.rival:

@@ -1,8 +1,11 @@
 """The prediction file: what a published detector says of each scan of a manifest."""
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -121,8 +124,9 @@ def judge(
 ) -> Judged:
     """Judge scans through the same decoder, transform and network that serve.
 
-    They go through one at a time: on a CPU a batch takes longer for each of its scans. A damaged
-    image is skipped, with its reason, and the rest is judged.
+    On a CPU each of its threads judges scans of its own: that is faster than one scan after the
+    other on all threads, and than batches. A damaged image is skipped, with its reason, and the
+    rest is judged.
 
     Args:
         detector: The network and its card.
@@ -132,26 +136,52 @@ def judge(
             None. Each gives a row. Edits are looked for only where nothing was done.
         task: Name of the progress bar.
     """
-    spec = trainable_modality(detector.card.modality)
-    judged = Judged(rows=[], skipped=[])
-    for scan in tqdm(scans, desc=task, unit="scan"):
-        path = below(manifest, scan)
-        try:
-            grey = decode(scan.path.read_bytes(), spec).grey
-        except (UploadError, OSError) as error:
-            judged.skipped.append(Skipped(path=path, reason=str(error)))
-            continue
-        if variations is None:
-            row, problem = _row(detector, scan, grey, path)
-            judged.rows.append(row)
-            if problem:
-                judged.skipped.append(Skipped(path=path, reason=problem, is_judged=True))
-            continue
-        without_edit = replace(scan, mask="", x="", y="")
-        for name, vary in variations.items():
-            row, _ = _row(detector, without_edit, vary(grey, path), path)
-            judged.rows.append(replace(row, variation=name))
-    return judged
+    judge_one = partial(_judge_one, detector, manifest, variations)
+    with _threads_for(detector) as map_over:
+        judged = list(tqdm(map_over(judge_one, scans), task, total=len(scans), unit="scan"))
+    return Judged(
+        rows=[row for one in judged for row in one.rows],
+        skipped=[skipped for one in judged for skipped in one.skipped],
+    )
+
+
+def _judge_one(
+    detector: LoadedDetector,
+    manifest: Path,
+    variations: Mapping[str, Variation] | None,
+    scan: Scan,
+) -> Judged:
+    path = below(manifest, scan)
+    try:
+        spec = trainable_modality(detector.card.modality)
+        grey = decode(scan.path.read_bytes(), spec).grey
+    except (UploadError, OSError) as error:
+        return Judged(rows=[], skipped=[Skipped(path=path, reason=str(error))])
+    if variations is None:
+        row, problem = _row(detector, scan, grey, path)
+        skipped = [Skipped(path=path, reason=problem, is_judged=True)] if problem else []
+        return Judged(rows=[row], skipped=skipped)
+    without_edit = replace(scan, mask="", x="", y="")
+    rows = [
+        replace(_row(detector, without_edit, vary(grey, path), path)[0], variation=name)
+        for name, vary in variations.items()
+    ]
+    return Judged(rows=rows, skipped=[])
+
+
+@contextmanager
+def _threads_for(detector: LoadedDetector) -> Iterator[Callable[..., Iterable[Judged]]]:
+    """Give a ``map`` that works on all threads of the CPU, in order; elsewhere the usual one."""
+    threads = torch.get_num_threads()
+    if next(detector.network.parameters()).is_cuda or threads == 1:
+        yield map
+        return
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            yield pool.map
+    finally:
+        torch.set_num_threads(threads)
 
 
 def predict(
