@@ -52,9 +52,14 @@ def create_admin(username: str, email: str, mobile: str) -> None:
 
 @click.command("analyse")
 @click.option("--modality", "key", required=True, help="What the scans show, such as lung_ct.")
+@click.option(
+    "--override-gate",
+    is_flag=True,
+    help="Judge also what does not look like such a scan; the output says so.",
+)
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path())
 @with_appcontext
-def analyse(key: str, paths: tuple[str, ...]) -> None:
+def analyse(key: str, paths: tuple[str, ...], *, override_gate: bool) -> None:
     """Judge scans and print one JSON object a line; nothing is stored.
 
     A file that cannot be judged has its reason in the field "error"; the others are judged all
@@ -65,7 +70,7 @@ def analyse(key: str, paths: tuple[str, ...]) -> None:
     has_failed = False
     with _shown_errors(), _started_engine(settings, key) as engine:
         for path in paths:
-            line = _judged(engine, key, path, limits)
+            line = _judged(engine, key, path, limits, override_gate=override_gate)
             has_failed |= "error" in line
             click.echo(json.dumps(line))
     if has_failed:
@@ -115,13 +120,15 @@ def _started_engine(settings: Settings, key: str) -> Iterator[Engine]:
         engine.stop()
 
 
-def _judged(engine: Engine, key: str, path: str, limits: DecodingLimits) -> dict[str, Any]:
+def _judged(
+    engine: Engine, key: str, path: str, limits: DecodingLimits, *, override_gate: bool
+) -> dict[str, Any]:
     """Return the line for one file: what was found, or why nothing could be."""
     try:
         # One byte more than is allowed shows that a file is too large, whatever it is.
         with Path(path).open("rb") as file:
             data = file.read(limits.max_bytes + 1)
-        analysis = judge_without_keeping(engine, key, data, limits)
+        analysis = judge_without_keeping(engine, key, data, limits, override_gate=override_gate)
     except IsADirectoryError:
         return {"path": path, "error": "This is a folder. Name the files in it instead."}
     except FileNotFoundError:

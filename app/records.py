@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
+from app.detection.labels import Verdict
 from app.detection.verdict import Finding
 
 
@@ -83,6 +84,7 @@ class Analysis:
         declared_synthetic: The DICOM attribute Synthetic Data (0008,001C) says YES.
         finding: None until the status is ``done``.
         error: Why the analysis failed; None unless the status is ``failed``.
+        override_gate: It is to be judged even if it does not look like a scan of its modality.
     """
 
     id: UUID
@@ -98,3 +100,9 @@ class Analysis:
     finished: datetime | None = None
     finding: Finding | None = None
     error: str | None = None
+    override_gate: bool = False
+
+    @property
+    def is_not_judged(self) -> bool:
+        """Whether the gate stopped the scan, so that there is no verdict and no heatmap."""
+        return self.finding is not None and self.finding.verdict is Verdict.NOT_JUDGED

@@ -26,6 +26,8 @@ from app.detection.card import (
     Estimate,
     PreprocessingSpec,
 )
+from app.detection.gate import GATE_PREPROCESSING_VERSION
+from app.detection.gate_card import GATE_NAME, GateCard
 from app.detection.labels import Verdict
 from app.detection.preprocessing import IMAGENET_MEAN, IMAGENET_STD, PREPROCESSING_VERSION
 from app.detection.verdict import OperatingPoint
@@ -236,6 +238,46 @@ def publish_tiny_weights(
     (folder / f"{name}{CHECKPOINT_SUFFIX}").write_bytes(data)
     (folder / f"{name}.json").write_text(card.to_json(), encoding="utf-8")
     activate(weights_dir, {modality: name})
+    return card
+
+
+def make_gate_card(
+    modality: str = "lung_ct", *, digest: str = "0" * 64, **changes: Any
+) -> GateCard:
+    """Return the card of a tiny gate; ``changes`` replace fields."""
+    fields: dict[str, Any] = {
+        "modality": modality,
+        "sha256": digest,
+        "created": "2026-11-20",
+        "architecture": make_card().architecture,
+        "preprocessing": PreprocessingSpec(
+            image_size=32, mean=IMAGENET_MEAN, std=IMAGENET_STD, version=GATE_PREPROCESSING_VERSION
+        ),
+        "threshold": 0.5,
+        "wrongly_stopped": {"authentic scans": Estimate(value=0.004, low=0.0, high=0.01)},
+        "rightly_stopped": {"photograph": Estimate(value=0.99, low=0.98, high=1.0)},
+        "data": (
+            DataSource(name="synthetic", use="train", scans=120, patients=12, licence="our own"),
+        ),
+        "limits": ("It has seen no photograph.",),
+    }
+    return GateCard(**(fields | changes))
+
+
+def publish_tiny_gate(
+    weights_dir: Path, modality: str, *, lets_pass: bool, **changes: Any
+) -> GateCard:
+    """Publish a tiny seeded gate that lets everything pass, or nothing; return its card."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build(make_card().architecture)
+    data = safetensors.torch.save({k: v.half() for k, v in network.state_dict().items()})
+    digest, threshold = sha256(data).hexdigest(), 0.0 if lets_pass else 1.0
+    card = make_gate_card(modality, digest=digest, **({"threshold": threshold} | changes))
+    folder = weights_dir / modality
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{GATE_NAME}{CHECKPOINT_SUFFIX}").write_bytes(data)
+    (folder / f"{GATE_NAME}.json").write_text(card.to_json(), encoding="utf-8")
     return card
 
 

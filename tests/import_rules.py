@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 # load. app.services and app.storage do without it, and so may not use them.
 TORCH_DETECTION = (
     "app.detection.architectures",
+    "app.detection.gate",
     "app.detection.preprocessing",
     "app.detection.weights",
 )
@@ -64,6 +65,7 @@ RULES = (
         ours=(
             "app.config",
             "app.detection.card",
+            "app.detection.gate_card",
             "app.detection.labels",
             "app.detection.spec",
             "app.detection.verdict",
@@ -97,7 +99,7 @@ RULES = (
     ),
     Rule(
         "app.engine.protocol",
-        ours=("app.detection.card", "app.detection.verdict"),
+        ours=("app.detection.card", "app.detection.gate_card", "app.detection.verdict"),
         third_party=frozenset({"numpy"}),
     ),
     Rule("app.detection", ours=("app.errors",), third_party=IMAGES),

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from app.detection.verdict import OperatingPoint
 from app.errors import CardInvalidError, WeightsMissingError
@@ -18,6 +18,8 @@ from app.errors import CardInvalidError, WeightsMissingError
 CARD_VERSION = 1
 MIN_IMAGE_SIZE = 16
 MAX_IMAGE_SIZE = 2048
+
+Parsed = TypeVar("Parsed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +144,19 @@ def read_card(path: Path) -> Card:
         WeightsMissingError: There is no such file.
         CardInvalidError: It is not JSON, or a field is missing, unknown or out of range.
     """
+    card = read_as(path, _card_from)
+    if card.name != path.stem:
+        raise CardInvalidError(path.stem, f"it says it is the card of {card.name!r}")
+    return card
+
+
+def read_as(path: Path, parse: Callable[[Any], Parsed]) -> Parsed:
+    """Read a JSON file and parse it, with our errors for whatever is wrong with it.
+
+    Raises:
+        WeightsMissingError: There is no such file.
+        CardInvalidError: It is not JSON, or ``parse`` does not take it.
+    """
     name = path.stem
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
@@ -150,41 +165,55 @@ def read_card(path: Path) -> Card:
     except (OSError, ValueError, RecursionError) as error:
         raise CardInvalidError(name, f"it cannot be read ({type(error).__name__})") from error
     try:
-        card = _card_from(raw)
+        return parse(raw)
     except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise CardInvalidError(name, str(error)) from error
-    if card.name != name:
-        raise CardInvalidError(name, f"it says it is the card of {card.name!r}")
-    return card
 
 
 def _card_from(raw: Any) -> Card:
-    raw = _checked(Card, raw)
+    raw = checked(Card, raw)
     if raw.get("version", CARD_VERSION) != CARD_VERSION:
         raise ValueError(f"card version {raw['version']} is not {CARD_VERSION}")
-    preprocessing = _checked(PreprocessingSpec, raw["preprocessing"])
-    operating_point = _checked(OperatingPoint, raw["operating_point"])
+    operating_point = checked(OperatingPoint, raw["operating_point"])
     return Card(
         **raw
         | {
-            "architecture": ArchitectureSpec(**_checked(ArchitectureSpec, raw["architecture"])),
-            "preprocessing": PreprocessingSpec(
-                **preprocessing
-                | {"mean": _triple(preprocessing["mean"]), "std": _triple(preprocessing["std"])}
-            ),
+            "architecture": architecture_of(raw["architecture"]),
+            "preprocessing": preprocessing_of(raw["preprocessing"]),
             "operating_point": OperatingPoint(
                 **operating_point
                 | {"inconclusive_band": _pair(operating_point["inconclusive_band"])}
             ),
-            "metrics": _estimates(raw["metrics"]),
-            "metrics_by_generator": _estimates(raw["metrics_by_generator"]),
-            "data": tuple(DataSource(**_checked(DataSource, item)) for item in raw["data"]),
+            "metrics": estimates_of(raw["metrics"]),
+            "metrics_by_generator": estimates_of(raw["metrics_by_generator"]),
+            "data": data_of(raw["data"]),
             "limits": tuple(raw["limits"]),
         }
     )
 
 
-def _checked(kind: type, raw: Any) -> dict[str, Any]:
+def architecture_of(raw: Any) -> ArchitectureSpec:
+    """Return which network a part of a card names."""
+    return ArchitectureSpec(**checked(ArchitectureSpec, raw))
+
+
+def preprocessing_of(raw: Any) -> PreprocessingSpec:
+    """Return the preprocessing that a part of a card describes."""
+    raw = checked(PreprocessingSpec, raw)
+    return PreprocessingSpec(**raw | {"mean": _triple(raw["mean"]), "std": _triple(raw["std"])})
+
+
+def estimates_of(raw: Mapping[str, Any]) -> dict[str, Estimate]:
+    """Return the figures in a part of a card, by name."""
+    return {name: Estimate(**checked(Estimate, item)) for name, item in raw.items()}
+
+
+def data_of(raw: Any) -> tuple[DataSource, ...]:
+    """Return the data sets that a part of a card lists."""
+    return tuple(DataSource(**checked(DataSource, item)) for item in raw)
+
+
+def checked(kind: type, raw: Any) -> dict[str, Any]:
     """Return ``raw`` if it has the fields of the dataclass ``kind``, no others, of their types."""
     if not isinstance(raw, dict):
         raise TypeError(f"{kind.__name__} must be an object, got {type(raw).__name__}")
@@ -229,10 +258,6 @@ _JSON_TYPES: Mapping[Any, Callable[[Any], bool]] = {
 
 def _is_list_of(value: Any, fits: Callable[[Any], bool]) -> bool:
     return isinstance(value, list) and all(map(fits, value))
-
-
-def _estimates(raw: Mapping[str, Any]) -> dict[str, Estimate]:
-    return {name: Estimate(**_checked(Estimate, item)) for name, item in raw.items()}
 
 
 def _pair(values: list[float]) -> tuple[float, float]:

@@ -60,20 +60,44 @@ def preprocess(grey: NDArray[np.float32], spec: PreprocessingSpec) -> Tensor:
     return normalise(to_square(grey, spec.image_size), spec)
 
 
-def square_to_scan(square: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+def square_to_scan(
+    square: NDArray[np.float32], height: int, width: int, image_size: int | None = None
+) -> NDArray[np.float32]:
     """Cut from a square map the part that shows the scan, undoing the padding of ``to_square``.
+
+    The scan's border may run through cells of the map. What is cut is then read between them, so
+    that it lies where it belongs and not up to half a cell beside.
 
     Args:
         square: A map over the network's input, shape ``[h, h]``, of any resolution.
         height: Of the scan, in pixels.
         width: Of the scan, in pixels.
+        image_size: Side of the network's input, in pixels; None if the map has that very size.
 
     Returns:
-        The part over the scan, at the resolution of ``square``, at least one cell each way.
+        The part over the scan, at about the resolution of ``square``, at least one cell each way.
     """
     cells = square.shape[0]
+    side = image_size or cells
     longest = max(height, width)
-    rows = max(1, round(cells * height / longest))
-    columns = max(1, round(cells * width / longest))
-    top, left = (cells - rows) // 2, (cells - columns) // 2
-    return square[top : top + rows, left : left + columns]
+    rows = _centres(round(height * side / longest), side, cells)
+    columns = _centres(round(width * side / longest), side, cells)
+    return _read_between(_read_between(square, rows).T, columns).T
+
+
+def _centres(pixels: int, side: int, cells: int) -> NDArray[np.float64]:
+    """Return where the cells over the middle ``pixels`` of a side lie, in cells of the map."""
+    pixels = max(1, pixels)
+    first = (side - pixels) // 2
+    count = max(1, round(pixels * cells / side))
+    centres = (first + (np.arange(count) + 0.5) * pixels / count) * cells / side - 0.5
+    return np.clip(centres, 0, cells - 1)
+
+
+def _read_between(rows: NDArray[np.float32], positions: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return rows at positions that need not be whole, linearly interpolated."""
+    lower = np.floor(positions).astype(int)
+    upper = np.minimum(lower + 1, len(rows) - 1)
+    share = (positions - lower)[:, None].astype(np.float32)
+    between: NDArray[np.float32] = rows[lower] * (1 - share) + rows[upper] * share
+    return between

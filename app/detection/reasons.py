@@ -4,45 +4,93 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.detection.labels import Verdict
-from app.detection.verdict import OperatingPoint
+from app.detection.stability import turns
+from app.detection.verdict import Finding, StabilityFinding
 
 SPREAD_SHARE = 0.5
 """From this share of marked cells on, the evidence is said to be spread over the scan."""
 WHOLE_SHARE = 0.98
 """From this share on, it is said to be spread over all of it."""
+BACK_TO_THE_ORIGINAL = (
+    "Go back to the scanner's original, and do not take this result for either answer."
+)
+VARIANTS_IN_WORDS = {
+    "re_encoded": "saved as JPEG once more",
+    "rescaled": "made a tenth smaller and as large again",
+    "shifted": "moved by a few pixels",
+    "mirrored": "mirrored",
+}
+"""What was done to the variants of a scan, by their names in ``app.detection.stability``."""
 
 
 def reasons_for(
-    verdict: Verdict, operating_point: OperatingPoint, heatmap: NDArray[np.float32]
+    finding: Finding, heatmap: NDArray[np.float32] | None, noun: str
 ) -> tuple[str, ...]:
     """Say why a scan got its verdict.
 
     Args:
-        verdict: What the scan got.
-        operating_point: From the card of the weights.
-        heatmap: Evidence for FAKE, float32 in [0, 1], shape ``[h, w]``.
+        finding: What was found in it, as yet without reasons.
+        heatmap: Evidence for FAKE, float32 in [0, 1], shape ``[h, w]``; None where it was not
+            judged.
+        noun: What such a scan is called in a sentence, such as ``lung CT slice``.
 
     Returns:
-        One or two sentences.
+        Two or more sentences.
     """
-    low, high = (_score(limit) for limit in operating_point.inconclusive_band)
-    if verdict is Verdict.FAKE:
+    if heatmap is None:
+        return (
+            f"This does not look like a {noun}.",
+            "The detector knows nothing else and would give any image a verdict, so it was not "
+            "asked.",
+        )
+    reasons = _reasons_of_verdict(finding, heatmap)
+    if finding.gate is not None and not finding.gate.looks_right:
+        return (
+            f"This does not look like a {noun}. It was judged because its sender asked for that; "
+            "the verdict means little if it is something else.",
+            *reasons,
+        )
+    return reasons
+
+
+def _reasons_of_verdict(finding: Finding, heatmap: NDArray[np.float32]) -> tuple[str, ...]:
+    low, high = (_score(limit) for limit in finding.inconclusive_band)
+    if finding.verdict is Verdict.FAKE:
         return (
             f"The score lies above {high}, the limit over which this detector calls a scan fake.",
             _where(heatmap),
         )
-    if verdict is Verdict.REAL:
+    if finding.verdict is Verdict.REAL:
         first = (
             f"The score lies below {low}, the limit under which this detector calls a scan real."
         )
-        if not heatmap.any():
-            return (first, "No part of the scan speaks for a fake.")
-        return (first, _where(heatmap) + " Taken together this is too little to call it a fake.")
+        return (first, "No part of the scan speaks for a fake strongly enough to be marked.")
+    if finding.stability is not None and not finding.stability.is_stable:
+        return (_what_shook(finding, finding.stability), BACK_TO_THE_ORIGINAL)
     return (
         f"The score lies between {low} and {high}, where this detector errs too often to give a "
         "verdict.",
-        "Go back to the scanner's original, and do not take this result for either answer.",
+        BACK_TO_THE_ORIGINAL,
     )
+
+
+def _what_shook(finding: Finding, stability: StabilityFinding) -> str:
+    """Name the variants that got another answer than the scan."""
+    probability = finding.probability_fake or 0.0
+    done = [
+        VARIANTS_IN_WORDS.get(name, name.replace("_", " "))
+        for name, variant in stability.probabilities.items()
+        if turns(probability, variant, finding.threshold)
+    ]
+    called = "fake" if probability >= finding.threshold else "real"
+    return (
+        f"The score alone would call this scan {called}, but the detector changes its mind when "
+        f"the scan is {_listed(done)}. An answer that hangs on that is no verdict."
+    )
+
+
+def _listed(items: list[str]) -> str:
+    return " or ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def _where(heatmap: NDArray[np.float32]) -> str:

@@ -7,6 +7,7 @@ the validation side.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.detection.labels import Verdict
@@ -59,22 +60,65 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GateFinding:
+    """Whether an image looks like the kind of scan that it is said to be.
+
+    Attributes:
+        likeness: How much it looks like that kind, in [0, 1].
+        threshold: Images with less likeness than this are not judged, in [0, 1].
+        is_overridden: Whether its sender asked for a verdict whatever the gate says.
+        sha256: Hash of the gate's file, hex.
+    """
+
+    likeness: float
+    threshold: float
+    is_overridden: bool
+    sha256: str
+
+    @property
+    def looks_right(self) -> bool:
+        """Whether the image looks like the kind of scan that it is said to be."""
+        return self.likeness >= self.threshold
+
+    @property
+    def stops(self) -> bool:
+        """Whether the image is not judged."""
+        return not self.looks_right and not self.is_overridden
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StabilityFinding:
+    """What the detector said of harmless variants of a scan, see ``app.detection.stability``.
+
+    Attributes:
+        probabilities: Calibrated probability of FAKE of each variant, in [0, 1], by its name.
+        is_stable: Whether the verdict holds for all of them.
+    """
+
+    probabilities: Mapping[str, float]
+    is_stable: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What the engine found in a scan, with everything needed to say how it came about.
 
     Attributes:
-        probability_fake: Calibrated, in [0, 1].
+        probability_fake: Calibrated, in [0, 1]; None where the gate stopped the scan.
         threshold: The probability from which on a scan is taken for fake, in [0, 1].
         inconclusive_band: Probabilities between these two give no verdict, each in [0, 1].
         reasons: Sentences that explain the verdict.
         weights_name: Name of the checkpoint, such as ``efficientnet_b4``.
         weights_sha256: Hash of the checkpoint file, hex.
         device: ``cpu`` or ``cuda``.
-        inference_ms: Time that the scan spent in the network, in milliseconds.
+        inference_ms: Time that the scan spent in the networks, in milliseconds.
+        gate: What the gate said; None where the modality has none.
+        stability: What variants of the scan got; None where none were tried, since the scan has
+            no verdict that they could shake.
     """
 
     verdict: Verdict
-    probability_fake: float
+    probability_fake: float | None
     threshold: float
     inconclusive_band: tuple[float, float]
     reasons: tuple[str, ...]
@@ -82,3 +126,5 @@ class Finding:
     weights_sha256: str
     device: str
     inference_ms: float
+    gate: GateFinding | None = None
+    stability: StabilityFinding | None = None

@@ -16,6 +16,7 @@ import torch
 
 from app.detection.architectures import Detector, build
 from app.detection.card import Card, read_card
+from app.detection.gate_card import GateCard
 from app.detection.preprocessing import PREPROCESSING_VERSION
 from app.detection.spec import modalities
 from app.errors import VeriscanError, WeightsDamagedError, WeightsMissingError
@@ -74,23 +75,37 @@ def load_detector(card_path: Path) -> LoadedDetector:
             f"they want preprocessing version {card.preprocessing.version}, "
             f"this is version {PREPROCESSING_VERSION}",
         )
+    return LoadedDetector(network=load_network(card_path, card), card=card)
+
+
+def load_network(card_path: Path, card: Card | GateCard) -> Detector:
+    """Build the network that a card describes, with the weights in the file beside the card.
+
+    Returns:
+        The network in evaluation mode, float32, on the CPU.
+
+    Raises:
+        WeightsMissingError: The file is not there.
+        WeightsDamagedError: It is not the one that the card describes.
+    """
+    name = card_path.stem
     try:
         data = card_path.with_suffix(CHECKPOINT_SUFFIX).read_bytes()
     except FileNotFoundError:
-        raise WeightsMissingError(card.name) from None
+        raise WeightsMissingError(name) from None
     except OSError as error:
-        raise WeightsDamagedError(card.name, "the file cannot be read") from error
+        raise WeightsDamagedError(name, "the file cannot be read") from error
     if sha256(data).hexdigest() != card.sha256:
-        raise WeightsDamagedError(card.name, "the file's SHA-256 is not the card's")
+        raise WeightsDamagedError(name, "the file's SHA-256 is not the card's")
     try:
         tensors = safetensors.torch.load(data)
         network = build(card.architecture)
         network.load_state_dict({k: _as_float32(t) for k, t in tensors.items()}, strict=True)
     except VeriscanError as error:
-        raise WeightsDamagedError(card.name, str(error)) from error
+        raise WeightsDamagedError(name, str(error)) from error
     except Exception as error:  # safetensors and torch raise many kinds for a foreign file
-        raise WeightsDamagedError(card.name, "its tensors are not the network's") from error
-    return LoadedDetector(network=network.eval(), card=card)
+        raise WeightsDamagedError(name, "its tensors are not the network's") from error
+    return network.eval()
 
 
 def _as_float32(tensor: torch.Tensor) -> torch.Tensor:

@@ -25,15 +25,20 @@ class WaitingScan:
 
     Attributes:
         modality: Key of the modality.
-        image: The network's input, float32, shape ``[3, S, S]``.
+        square: The scan at the size that the network reads, grey values, float32 in [0, 1],
+            shape ``[S, S]``.
         height: Of the scan before it was prepared, in pixels.
         width: Of the scan before it was prepared, in pixels.
+        gate_image: The gate's input, float32, shape ``[3, T, T]``; None where there is no gate.
+        override_gate: Whether it is judged whatever the gate says.
     """
 
     modality: str
-    image: "Tensor"
+    square: "Tensor"
     height: int
     width: int
+    gate_image: "Tensor | None" = None
+    override_gate: bool = False
     future: "Future[Judgement]" = field(default_factory=Future)
 
     def claim(self) -> bool:

@@ -130,7 +130,9 @@ class InProcessEngine:
         """Return for every known modality whether it can be judged, by key."""
         return MappingProxyType({key: self._availability_of(key) for key in modalities()})
 
-    def submit(self, modality: str, scan: NDArray[np.float32]) -> "Future[Judgement]":
+    def submit(
+        self, modality: str, scan: NDArray[np.float32], *, override_gate: bool = False
+    ) -> "Future[Judgement]":
         """Queue a scan; return at once. See ``app.engine.protocol.Engine.submit``.
 
         Raises:
@@ -145,7 +147,7 @@ class InProcessEngine:
             raise ModalityUnavailableError(title, self._reasons.get(modality, NOT_STARTED))
         self._queue.check_room()
         try:
-            waiting = serving.prepare(scan)
+            waiting = serving.prepare(scan, override_gate=override_gate)
         except Exception:  # the sender's future is completed whatever the scan is
             logger.exception("A scan of %s could not be prepared.", modality)
             failed: Future[Judgement] = Future()
@@ -172,11 +174,14 @@ class InProcessEngine:
             self._reasons[key] = DOES_NOT_RUN
         else:
             logger.info("%s is served by %s on %s.", key, serving.card.name, self._device)
+            if serving.gate is None:
+                logger.warning("%s has no gate: any image is judged as one.", key)
             self._serving[key] = serving
 
     def _availability_of(self, key: str) -> Availability:
         if serving := self._serving.get(key):
-            return Availability(modality=key, card=serving.card)
+            gate_card = serving.gate.card if serving.gate else None
+            return Availability(modality=key, card=serving.card, gate_card=gate_card)
         return Availability(modality=key, reason=self._reasons.get(key, NOT_STARTED))
 
     # --- the worker thread ------------------------------------------------------------------

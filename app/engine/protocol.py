@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.detection.card import Card
+from app.detection.gate_card import GateCard
 from app.detection.verdict import Finding
 
 CPU = "cpu"
@@ -22,11 +23,12 @@ class Judgement:
     Attributes:
         finding: The verdict and how it came about.
         heatmap: Evidence for FAKE over the scan, float32 in [0, 1], shape ``[h, w]`` (coarser
-            than the scan, same field of view); 0 where nothing speaks for a fake.
+            than the scan, same field of view); 0 where nothing speaks for a fake. None for a scan
+            that was not judged.
     """
 
     finding: Finding
-    heatmap: NDArray[np.float32]
+    heatmap: NDArray[np.float32] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +38,13 @@ class Availability:
     Attributes:
         modality: Key of the modality.
         card: The card of the checkpoint that serves it; None when none does.
+        gate_card: The card of the gate before it; None when there is none.
         reason: Why it cannot be judged; None when it can.
     """
 
     modality: str
     card: Card | None = None
+    gate_card: GateCard | None = None
     reason: str | None = None
 
     @property
@@ -65,13 +69,16 @@ class Engine(Protocol):
     def availability(self) -> Mapping[str, Availability]:
         """Return for every known modality whether it can be judged, by key."""
 
-    def submit(self, modality: str, scan: NDArray[np.float32]) -> "Future[Judgement]":
+    def submit(
+        self, modality: str, scan: NDArray[np.float32], *, override_gate: bool = False
+    ) -> "Future[Judgement]":
         """Queue a scan; return at once.
 
         Args:
             modality: Key of the modality.
             scan: Grey values, float32 in [0, 1], shape ``[H, W]``, as
                 ``app.detection.decoding.decode`` returns them.
+            override_gate: Judge it even if it does not look like a scan of this modality.
 
         Returns:
             A future that is always completed: with a judgement or with an ``EngineError``.

@@ -75,13 +75,16 @@ class AnalysisService:
 
     # --- taking a scan in -------------------------------------------------------------------
 
-    def submit(self, user: User, modality: str, data: bytes) -> Analysis:
+    def submit(
+        self, user: User, modality: str, data: bytes, *, override_gate: bool = False
+    ) -> Analysis:
         """Take a scan in and queue it; returns at once.
 
         Args:
             user: To whom the analysis belongs.
             modality: Key of the modality.
             data: The whole file as uploaded.
+            override_gate: Judge it even if it does not look like a scan of this modality.
 
         Raises:
             UnknownModalityError: There is no such modality.
@@ -97,7 +100,7 @@ class AnalysisService:
         with self._decoding:
             scan = decode(data, spec, self._limits)
             pixels = pictures.quantised(scan.grey)
-            analysis = new_analysis(user.id, modality, scan)
+            analysis = new_analysis(user.id, modality, scan, override_gate=override_gate)
             del scan  # the grey values that count are those of the pixels that are kept
             drawn = {
                 Picture.SCAN: pictures.encoded(pixels),
@@ -127,6 +130,24 @@ class AnalysisService:
             self._remove(analysis_id)
         except VeriscanError:  # the error that led here is the one to tell
             log.exception("A refused scan could not be removed.")
+
+    def judge_anyway(self, user: User, analysis_id: UUID) -> Analysis:
+        """Have a scan judged that does not look like its modality; returns at once.
+
+        That its owner asked for it stays with the analysis. One that was judged already, or is
+        being judged, is left alone.
+
+        Raises:
+            NotFoundError: It does not exist or is not the user's own.
+            ScanMissingError: Its picture is gone.
+            EngineError: The engine does not take it; the analysis is as it was.
+        """
+        analysis = self._store.get(analysis_id)
+        if analysis.user_id != user.id:
+            raise NotFoundError("analysis")
+        if not analysis.is_not_judged:
+            return analysis
+        return self._judging.begin_again(analysis)
 
     # --- finding it again -------------------------------------------------------------------
 
@@ -189,7 +210,8 @@ class AnalysisService:
         Its aspect ratio is the scan's. Transparent where nothing speaks for a fake.
 
         Raises:
-            NotFoundError: It does not exist (yet) or is not the viewer's to see.
+            NotFoundError: It does not exist (yet), since the scan is not judged, or is not the
+                viewer's to see.
         """
         analysis = self.get(viewer, analysis_id)
         if analysis.status is not AnalysisStatus.DONE:
@@ -241,7 +263,9 @@ class AnalysisService:
         self._judging.close()
 
 
-def new_analysis(user_id: UUID, modality: str, scan: DecodedScan) -> Analysis:
+def new_analysis(
+    user_id: UUID, modality: str, scan: DecodedScan, *, override_gate: bool = False
+) -> Analysis:
     """Return the queued analysis of a scan that has just been decoded."""
     return Analysis(
         id=uuid4(),
@@ -254,11 +278,17 @@ def new_analysis(user_id: UUID, modality: str, scan: DecodedScan) -> Analysis:
         width=scan.width,
         height=scan.height,
         declared_synthetic=scan.declared_synthetic,
+        override_gate=override_gate,
     )
 
 
 def judge_without_keeping(
-    engine: Engine, modality: str, data: bytes, limits: DecodingLimits
+    engine: Engine,
+    modality: str,
+    data: bytes,
+    limits: DecodingLimits,
+    *,
+    override_gate: bool = False,
 ) -> Analysis:
     """Have a scan judged for nobody in particular; returns when it is done, and stores nothing.
 
@@ -270,5 +300,6 @@ def judge_without_keeping(
     """
     scan = decode(data, spec_of(modality), limits)
     grey = pictures.restored(pictures.quantised(scan.grey))
-    judgement = engine.submit(modality, grey).result()
-    return done(new_analysis(NOBODY, modality, scan), judgement.finding)
+    judgement = engine.submit(modality, grey, override_gate=override_gate).result()
+    analysis = new_analysis(NOBODY, modality, scan, override_gate=override_gate)
+    return done(analysis, judgement.finding)

@@ -79,11 +79,37 @@ class JudgingService:
         with self._lock:
             self._runs[analysis.id] = run
         try:
-            run.future = self._engine.submit(analysis.modality, grey)
+            run.future = self._engine.submit(
+                analysis.modality, grey, override_gate=analysis.override_gate
+            )
         except BaseException:
             self._end(analysis.id)
             raise
         run.future.add_done_callback(lambda future: self._pass_on(analysis, future))
+
+    def begin_again(self, stopped: Analysis) -> Analysis:
+        """Queue a scan that the gate stopped once more, to be judged whatever the gate says.
+
+        Returns:
+            The analysis as it is now: queued.
+
+        Raises:
+            NotFoundError: It is not one that was not judged, or not any more.
+            ScanMissingError: Its picture is gone.
+            EngineError: The engine does not take it; the analysis is as it was.
+        """
+        grey = self._stored_grey(stopped)
+        queued = replace(
+            stopped, status=AnalysisStatus.QUEUED, finding=None, finished=None, override_gate=True
+        )
+        self._store.reopen(queued)
+        try:
+            self.begin(queued, grey)
+        except BaseException:
+            with suppress(VeriscanError):  # the error that led here is the one to tell
+                self._store.update(stopped)
+            raise
+        return queued
 
     def wait(self, analysis_id: UUID, timeout_s: float) -> None:
         """Return when an analysis has ended, after ``timeout_s`` seconds at the latest."""
@@ -145,8 +171,9 @@ class JudgingService:
                 self._store.update(failed(analysis, error))
                 return
             judgement = future.result()
-            heatmap = pictures.encoded(pictures.quantised(judgement.heatmap))
-            self._images.put(analysis.id, Picture.HEATMAP, heatmap)
+            if judgement.heatmap is not None:
+                heatmap = pictures.encoded(pictures.quantised(judgement.heatmap))
+                self._images.put(analysis.id, Picture.HEATMAP, heatmap)
             self._store.update(done(analysis, judgement.finding))
         except NotFoundError:  # its owner has deleted it meanwhile
             with suppress(StorageError):

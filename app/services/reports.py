@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from app.detection.verdict import GateFinding, StabilityFinding
 from app.records import Analysis
 
 
@@ -32,6 +33,9 @@ def analysis_json(analysis: Analysis, links: Mapping[str, str]) -> dict[str, Any
         "weights": (
             {"name": finding.weights_name, "sha256": finding.weights_sha256} if finding else None
         ),
+        "gate": _gate_json(finding.gate) if finding and finding.gate else None,
+        "stability": _stability_json(finding.stability) if finding and finding.stability else None,
+        "override_gate": analysis.override_gate,
         "device": finding.device if finding else None,
         "inference_ms": finding.inference_ms if finding else None,
         "links": dict(links),
@@ -39,3 +43,17 @@ def analysis_json(analysis: Analysis, links: Mapping[str, str]) -> dict[str, Any
     if analysis.error is not None:
         body["error"] = analysis.error
     return body
+
+
+def _gate_json(gate: GateFinding) -> dict[str, Any]:
+    return {
+        "likeness": gate.likeness,
+        "threshold": gate.threshold,
+        "looks_right": gate.looks_right,
+        "overridden": gate.is_overridden,
+        "sha256": gate.sha256,
+    }
+
+
+def _stability_json(stability: StabilityFinding) -> dict[str, Any]:
+    return {"stable": stability.is_stable, "probabilities": dict(stability.probabilities)}

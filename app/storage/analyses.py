@@ -1,12 +1,13 @@
 """The analyses, in the SQL database."""
 
+from dataclasses import asdict
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from app.detection.labels import Verdict
-from app.detection.verdict import Finding
+from app.detection.verdict import Finding, GateFinding, StabilityFinding
 from app.errors import NotFoundError
 from app.records import Analysis, AnalysisStatus
 from app.storage.database import ANALYSES, Database
@@ -40,6 +41,22 @@ class AnalysisStore:
         with self._database.writing() as connection:
             if connection.execute(statement).rowcount == 0:
                 raise NotFoundError("analysis")
+
+    def reopen(self, analysis: Analysis) -> None:
+        """Keep a queued analysis in place of the one with the same id that was not judged.
+
+        Raises:
+            NotFoundError: There is none that was not judged; it may have been reopened already.
+            StorageError: The database failed; nothing is changed.
+        """
+        statement = (
+            ANALYSES.update()
+            .where(ANALYSES.c.id == analysis.id, ANALYSES.c.verdict == Verdict.NOT_JUDGED.value)
+            .values(_row_of(analysis))
+        )
+        with self._database.writing() as connection:
+            if connection.execute(statement).rowcount == 0:
+                raise NotFoundError("analysis that was not judged")
 
     def delete(self, analysis_id: UUID) -> None:
         """Remove an analysis.
@@ -133,6 +150,9 @@ def _row_of(analysis: Analysis) -> dict[str, Any]:
         "weights_sha256": finding.weights_sha256 if finding else None,
         "device": finding.device if finding else None,
         "inference_ms": finding.inference_ms if finding else None,
+        "override_gate": analysis.override_gate,
+        "gate": asdict(finding.gate) if finding and finding.gate else None,
+        "stability": asdict(finding.stability) if finding and finding.stability else None,
     }
 
 
@@ -151,6 +171,7 @@ def _analysis_of(row: sa.RowMapping) -> Analysis:
         declared_synthetic=row["declared_synthetic"],
         error=row["error"],
         finding=_finding_of(row) if row["verdict"] is not None else None,
+        override_gate=row["override_gate"],
     )
 
 
@@ -165,4 +186,6 @@ def _finding_of(row: sa.RowMapping) -> Finding:
         weights_sha256=row["weights_sha256"],
         device=row["device"],
         inference_ms=row["inference_ms"],
+        gate=GateFinding(**row["gate"]) if row["gate"] else None,
+        stability=StabilityFinding(**row["stability"]) if row["stability"] else None,
     )

@@ -1,7 +1,7 @@
 """The SQL database of analyses and API tokens: SQLite beside the accounts, or PostgreSQL."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,12 +9,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
 
 from app.errors import StorageError
 from app.storage.files import PRIVATE_FILE_MODE, ProcessLock
 
 FILE_NAME = "veriscan.sqlite3"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_TIMEOUT_MS = 10_000
 POSTGRESQL_SCHEMA_LOCK = 0x5645524953434E  # any number, the same in every process
 WRITES = "veriscan_writes"
@@ -69,6 +70,10 @@ ANALYSES = sa.Table(
     sa.Column("weights_sha256", sa.String(64)),
     sa.Column("device", sa.String(32)),
     sa.Column("inference_ms", sa.Double),
+    # Since version 2.
+    sa.Column("override_gate", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("gate", sa.JSON(none_as_null=True)),
+    sa.Column("stability", sa.JSON(none_as_null=True)),
     sa.Index("analyses_of_user", "user_id", "created", "id"),
     sa.Index("analyses_by_status", "status", "created"),
 )
@@ -85,19 +90,26 @@ API_TOKENS = sa.Table(
 )
 
 
+ADDED_COLUMNS: Mapping[int, tuple[sa.Column[Any], ...]] = {
+    2: (ANALYSES.c.override_gate, ANALYSES.c.gate, ANALYSES.c.stability),
+}
+"""The columns that each version added to tables that were there before."""
+
+
 def sqlite_url(data_dir: Path) -> str:
     """Return the URL of the database that lies in a data folder."""
     return f"sqlite:///{data_dir / FILE_NAME}"
 
 
 class Database:
-    """Connections to the database, with its tables made where missing.
+    """Connections to the database, with its tables made where missing and brought up to date.
 
     Args:
         url: ``sqlite:///<absolute path>`` or ``postgresql://…``.
 
     Raises:
-        StorageError: It cannot be opened, or a newer version of Veriscan wrote it.
+        StorageError: It cannot be opened, or a newer version of Veriscan wrote it. What an older
+            one wrote is brought up to date.
     """
 
     def __init__(self, url: str) -> None:
@@ -157,11 +169,22 @@ class Database:
             version = connection.scalar(sa.select(SCHEMA_VERSIONS.c.version))
             if version is None:
                 connection.execute(SCHEMA_VERSIONS.insert().values(version=SCHEMA_VERSION))
-            elif version != SCHEMA_VERSION:
+            elif version > SCHEMA_VERSION:
                 raise StorageError(
                     f"The database is of version {version}, this Veriscan works with version "
                     f"{SCHEMA_VERSION}. Start the Veriscan that wrote it."
                 )
+            elif version < SCHEMA_VERSION:
+                _upgrade(connection, version)
+
+
+def _upgrade(connection: sa.Connection, version: int) -> None:
+    """Bring the tables of an older version up to date."""
+    for newer in range(version + 1, SCHEMA_VERSION + 1):
+        for column in ADDED_COLUMNS[newer]:
+            definition = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}")
+    connection.execute(SCHEMA_VERSIONS.update().values(version=SCHEMA_VERSION))
 
 
 @contextmanager

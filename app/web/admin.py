@@ -10,7 +10,7 @@ from app.records import Role, User
 from app.web.context import services
 from app.web.guards import admin_only
 from app.web.offers import offers
-from app.web.performance import figures_by_generator, figures_of
+from app.web.performance import figures_by_generator, figures_of, plain_figures
 
 bp = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -85,6 +85,7 @@ def detectors() -> ResponseReturnValue:
         offers=offers(),
         figures_of=figures_of,
         figures_by_generator=figures_by_generator,
+        plain_figures=plain_figures,
         device=services().engine.device,
         queue_length=services().engine.queue_length(),
     )

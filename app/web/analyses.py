@@ -6,7 +6,6 @@ from flask import Blueprint, Response, flash, jsonify, redirect, render_template
 from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import FileStorage
 
-from app.detection.labels import Verdict
 from app.detection.verdict import Finding
 from app.errors import ModalityUnavailableError, QueueFullError, UnknownModalityError
 from app.records import Analysis
@@ -20,7 +19,7 @@ from app.web.offers import noun_of, offers, serving_card, title_of
 from app.web.performance import figures_by_generator, rates_of
 from app.web.score_drawing import draw
 from app.web.uploads import MAX_FILES, Intake, take_in
-from app.web.wording import badge_of, certainty, headline
+from app.web.wording import badge_of, certainty, gate_words, headline, stability_words
 
 UPLOAD_FIELDS = {"modality": "the kind of scan", "images": "a scan"}
 PER_PAGE = 20
@@ -119,6 +118,18 @@ def heatmap(analysis_id: UUID) -> ResponseReturnValue:
     return png(services().analyses.heatmap_png(viewer(), analysis_id))
 
 
+@bp.post("/<uuid:analysis_id>/judge-anyway")
+@signed_in
+def judge_anyway(analysis_id: UUID) -> ResponseReturnValue:
+    """Judge a scan that does not look like its kind, because its owner says so."""
+    if request.form.get("sure") != "yes":
+        flash("Tick the box first: it says what such a verdict is worth.", "error")
+        return redirect(url_for("analyses.show", analysis_id=analysis_id), 303)
+    analysis = services().analyses.judge_anyway(viewer(), analysis_id)
+    services().analyses.wait(analysis.id, services().settings.verdict_wait_s)
+    return redirect(url_for("analyses.show", analysis_id=analysis.id), 303)
+
+
 @bp.post("/<uuid:analysis_id>/delete")
 @signed_in
 def delete(analysis_id: UUID) -> ResponseReturnValue:
@@ -186,7 +197,9 @@ def _verdict_page(analysis: Analysis, finding: Finding) -> str:
         headline=headline(finding.verdict, noun),
         certainty=certainty(finding),
         badge=badge_of(analysis),
-        drawing=draw(finding) if finding.verdict is not Verdict.NOT_JUDGED else None,
+        drawing=draw(finding) if finding.probability_fake is not None else None,
+        gate_words=gate_words(finding.gate, noun),
+        stability_words=stability_words(finding.stability),
         # Said at the top of the page already.
         reasons=[reason for reason in finding.reasons if reason != SYNTHETIC_REASON],
         card=card,

@@ -19,6 +19,7 @@ from app.web.uploads import read_upload
 
 PER_PAGE = 20
 MAX_PER_PAGE = 100
+FLAGS = {"true": True, "false": False}
 
 bp = Blueprint("api", __name__, url_prefix="/api/v1")
 
@@ -47,7 +48,12 @@ def create() -> ResponseReturnValue:
         return problem(422, f"Give the field “modality” one of these values: {known}.")
     if file is None:
         return problem(422, "Send the scan as a file in the field “image”.")
-    analysis = services().analyses.submit(viewer(), modality, read_upload(file))
+    override_gate = request.form.get("override_gate", "false").strip().lower()
+    if override_gate not in FLAGS:
+        return problem(422, "Give the field “override_gate” the value true or false.")
+    analysis = services().analyses.submit(
+        viewer(), modality, read_upload(file), override_gate=FLAGS[override_gate]
+    )
     analysis = services().analyses.wait(analysis.id, services().settings.verdict_wait_s)
     body = _json(analysis)
     status = 201 if analysis.status.is_final else 202
@@ -106,6 +112,8 @@ def _json(analysis: Analysis) -> dict[str, Any]:
         "heatmap": url_for("api.heatmap", analysis_id=analysis.id),
         "report": url_for("analyses.show", analysis_id=analysis.id),
     }
+    if analysis.is_not_judged:
+        del links["heatmap"]
     return analysis_json(analysis, links)
 
 
@@ -118,4 +126,5 @@ def _modality_json(offer: Offer) -> dict[str, Any]:
         "available": offer.is_available,
         "reason": offer.reason,
         "weights": {"name": card.name, "sha256": card.sha256} if card else None,
+        "gate": {"sha256": offer.gate_card.sha256} if offer.gate_card else None,
     }

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from app.detection.card import Card
+from app.detection.gate_card import GateCard
 from app.detection.spec import ModalitySpec, modalities
 from app.web.context import services
 
@@ -13,11 +14,13 @@ class Offer:
 
     Attributes:
         card: Of the weights that serve it; None where it is unavailable.
+        gate_card: Of the gate before it; None where there is none.
         reason: Why it is unavailable; None where it is available.
     """
 
     spec: ModalitySpec
     card: Card | None
+    gate_card: GateCard | None
     reason: str | None
 
     @property
@@ -30,7 +33,12 @@ def offers() -> list[Offer]:
     """Return every modality, those that can be judged first, then by title."""
     availability = services().analyses.modalities()
     found = [
-        Offer(spec=spec, card=availability[key].card, reason=availability[key].reason)
+        Offer(
+            spec=spec,
+            card=availability[key].card,
+            gate_card=availability[key].gate_card,
+            reason=availability[key].reason,
+        )
         for key, spec in modalities().items()
         if key in availability
     ]

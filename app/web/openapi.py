@@ -42,6 +42,30 @@ WEIGHTS = {
     "type": ["object", "null"],
     "properties": {"name": {"type": "string"}, "sha256": DIGEST},
 }
+GATE = {
+    "type": ["object", "null"],
+    "description": "Whether the image looks like such a scan; null where there is no gate.",
+    "properties": {
+        "likeness": {"type": "number", **SCORE},
+        "threshold": {"type": "number", **SCORE},
+        "looks_right": {"type": "boolean"},
+        "overridden": {"type": "boolean"},
+        "sha256": DIGEST,
+    },
+}
+STABILITY = {
+    "type": ["object", "null"],
+    "description": (
+        "What harmless variants of the scan got; null where the scan had no verdict to shake."
+    ),
+    "properties": {
+        "stable": {"type": "boolean"},
+        "probabilities": {
+            "type": "object",
+            "additionalProperties": {"type": "number", **SCORE},
+        },
+    },
+}
 ANALYSIS = {
     "type": "object",
     "properties": {
@@ -56,6 +80,9 @@ ANALYSIS = {
         "reasons": {"type": "array", "items": {"type": "string"}},
         "image_sha256": DIGEST,
         "weights": WEIGHTS,
+        "gate": GATE,
+        "stability": STABILITY,
+        "override_gate": {"type": "boolean", "description": "Judge it whatever the gate says."},
         "device": _nullable("string"),
         "inference_ms": _nullable("number"),
         "links": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -71,6 +98,7 @@ MODALITY = {
         "available": {"type": "boolean"},
         "reason": _nullable("string"),
         "weights": WEIGHTS,
+        "gate": {"type": ["object", "null"], "properties": {"sha256": DIGEST}},
     },
 }
 HISTORY = {
@@ -101,6 +129,11 @@ UPLOAD = {
                 "properties": {
                     "modality": {"type": "string"},
                     "image": {"type": "string", "contentMediaType": "application/octet-stream"},
+                    "override_gate": {
+                        "type": "boolean",
+                        "default": False,
+                        "description": "Judge it even if it does not look like such a scan.",
+                    },
                 },
             }
         }

@@ -93,9 +93,15 @@ class ScoreDrawing:
 
 
 def draw(finding: Finding) -> ScoreDrawing:
-    """Place a finding's score among the zones of its operating point."""
+    """Place a finding's score among the zones of its operating point.
+
+    Raises:
+        ValueError: It has no score, since the scan was not judged.
+    """
     low, high = finding.inconclusive_band
     score = finding.probability_fake
+    if score is None:
+        raise ValueError("a scan that was not judged has no score to draw")
     extents = [
         (verdict, start, end)
         for verdict, start, end in (
@@ -106,7 +112,9 @@ def draw(finding: Finding) -> ScoreDrawing:
         if end > start
     ]
     drawn = [verdict for verdict, _, _ in extents]
-    here = finding.verdict if finding.verdict in drawn else drawn[-1]
+    # Of the score alone: a verdict may have been withdrawn for other reasons.
+    alone = Verdict.REAL if score < low else Verdict.FAKE if score > high else Verdict.INCONCLUSIVE
+    here = alone if alone in drawn else drawn[-1]
     zones: list[Zone] = []
     x = 0.0
     for (verdict, start, end), width in zip(extents, _widths(extents), strict=True):

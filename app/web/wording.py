@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from app.detection.labels import Verdict
-from app.detection.verdict import Finding
+from app.detection.verdict import Finding, GateFinding, StabilityFinding
 from app.records import Analysis, AnalysisStatus
 
 NEARLY_ALL = 0.995
@@ -101,11 +101,18 @@ def headline(verdict: Verdict, noun: str) -> Headline:
 
 
 def certainty(finding: Finding) -> str:
-    """Say what the calibrated probability means, in natural frequencies.
+    """Say what the calibrated probability means, in natural frequencies; nothing without one.
 
     People, clinicians among them, read "9 of 100" more reliably than "9 %" (Gigerenzer and
     Hoffrage, "How to Improve Bayesian Reasoning Without Instruction", 1995).
     """
+    if finding.probability_fake is None:
+        return ""
+    if finding.stability is not None and not finding.stability.is_stable:
+        return (
+            "Not at all: this score alone would give a verdict, but it does not hold when the scan "
+            "is changed in ways that make no difference."
+        )
     if finding.verdict is Verdict.REAL:
         share, what = 1 - finding.probability_fake, "authentic"
     else:
@@ -114,6 +121,34 @@ def certainty(finding: Finding) -> str:
         f"If half of all scans that are checked were fake, {of_hundred(share)} of 100 scans with "
         f"a score like this one would be {what}."
     )
+
+
+def gate_words(gate: GateFinding | None, noun: str) -> str:
+    """Say what the gate found.
+
+    Args:
+        gate: What it found; None where there is none.
+        noun: What the scan is called in a sentence, such as ``lung CT slice``.
+    """
+    if gate is None:
+        return f"not checked: there is no gate that tells a {noun} from other images"
+    likeness, threshold = (min(value, 0.999) for value in (gate.likeness, gate.threshold))
+    figures = f"likeness {likeness:.3f}, at least {threshold:.3f} is asked for"
+    if gate.looks_right:
+        return f"looks like a {noun} ({figures})"
+    if gate.is_overridden:
+        return f"does not look like a {noun} ({figures}); judged at its sender's request"
+    return f"does not look like a {noun} ({figures})"
+
+
+def stability_words(stability: StabilityFinding | None) -> str:
+    """Say whether the verdict held for variants of the scan; None where none were tried."""
+    if stability is None:
+        return "not tried, since the scan's own score gives no verdict"
+    count = len(stability.probabilities)
+    if stability.is_stable:
+        return f"the verdict held for {count} harmless variants of the scan"
+    return f"the verdict did not hold for {count} harmless variants of the scan"
 
 
 def of_hundred(share: float) -> str:

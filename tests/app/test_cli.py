@@ -16,7 +16,13 @@ from app.factory import create_app
 from app.records import Role
 from app.services.container import Services
 from app.web.openapi import DOCUMENT
-from tests.factories import dicom_bytes, make_grey, png_bytes, publish_tiny_weights
+from tests.factories import (
+    dicom_bytes,
+    make_grey,
+    png_bytes,
+    publish_tiny_gate,
+    publish_tiny_weights,
+)
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "ravine otter lamp 91"
@@ -237,6 +243,23 @@ def test_a_modality_without_weights_is_refused(tmp_path: Path, scan: Path) -> No
     assert result.exit_code == 1
     assert result.stdout == ""
     assert "Knee X-ray cannot be analysed at present" in result.stderr
+    services_of(app).stop()
+
+
+def test_what_the_gate_stops_is_judged_only_on_request(tmp_path: Path, scan: Path) -> None:
+    weights_dir = tmp_path / "weights"
+    publish_tiny_weights(weights_dir, "lung_ct")
+    publish_tiny_gate(weights_dir, "lung_ct", lets_pass=False)
+    app = create_app(Settings(data_dir=tmp_path / "data", weights_dir=weights_dir, device="cpu"))
+
+    (stopped,) = lines_of(analyse(app.test_cli_runner(), scan))
+    (judged,) = lines_of(analyse(app.test_cli_runner(), "--override-gate", scan))
+
+    assert (stopped["status"], stopped["verdict"]) == ("done", "not_judged")
+    assert stopped["gate"]["looks_right"] is False
+    assert judged["verdict"] in ("real", "fake", "inconclusive")
+    assert judged["override_gate"] is True
+    assert judged["gate"]["overridden"] is True
     services_of(app).stop()
 
 

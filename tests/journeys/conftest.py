@@ -10,19 +10,23 @@ from playwright.sync_api import Browser, sync_playwright
 from playwright.sync_api import Error as PlaywrightError
 
 from app.detection.labels import Verdict
-from tests.factories import operating_point_for, publish_tiny_weights
+from tests.factories import operating_point_for, publish_tiny_gate, publish_tiny_weights
 from tests.journeys.chromium import find_chromium, is_continuous_integration
 from tests.journeys.server import Server, start_server, stop_server
 
 
 @pytest.fixture(scope="session")
 def decided_weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Tiny weights that take every lung CT for a fake and every knee X-ray for real."""
+    """Tiny weights that take every lung CT for a fake and every knee X-ray for real.
+
+    A gate takes no image for a knee X-ray.
+    """
     weights_dir = tmp_path_factory.mktemp("decided-weights")
     publish_tiny_weights(weights_dir, "lung_ct", operating_point=operating_point_for(Verdict.FAKE))
     publish_tiny_weights(
         weights_dir, "knee_xray", operating_point=operating_point_for(Verdict.REAL)
     )
+    publish_tiny_gate(weights_dir, "knee_xray", lets_pass=False)
     return weights_dir
 
 

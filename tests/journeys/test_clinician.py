@@ -204,3 +204,25 @@ def test_a_file_that_is_no_scan_is_refused_with_a_reason(
 
     expect(visitor.page.get_by_role("alert")).to_contain_text("not a PNG, JPEG, TIFF, BMP or DICOM")
     expect(visitor.page.get_by_role("radio", name="Knee X-ray")).to_be_checked()
+
+
+@pytest.mark.parametrize("has_scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize("window", [DESK, PHONE], ids=["desk", "phone"])
+def test_what_does_not_look_like_its_kind_is_judged_only_on_request(
+    visit: Callable[..., Visit], window: dict[str, Any], has_scripts: bool
+) -> None:
+    visitor = visit(window, has_scripts=has_scripts)
+    register(visitor)
+
+    upload(visitor, "Knee X-ray", png_bytes(make_grey(256, 240, seed=7)))
+
+    page = visitor.page
+    expect(page.get_by_role("heading", level=1)).to_contain_text("could not be judged")
+    visitor.check_page("Not judged")
+    page.get_by_role("checkbox", name="Judge it anyway").check()
+    page.get_by_role("button", name="Judge it anyway").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("authentic")
+    expect(page.get_by_text("its sender asked for that")).to_be_visible()
+    visitor.check_page("Knee X-ray")
+    find_in_history(visitor, "Authentic")
+    expect(page.get_by_text("judged at its sender's request")).to_be_visible()

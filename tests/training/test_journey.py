@@ -183,6 +183,8 @@ def test_the_engine_judges_authentic_scans_and_fakes_with_them(
     for scan in test:
         grey = decode(scan.path.read_bytes(), modality("lung_ct")).grey
         judgement = engine.submit("lung_ct", grey).result(timeout=60)
+        assert judgement.finding.probability_fake is not None
+        assert judgement.heatmap is not None
         said[scan.label].append(judgement.finding.probability_fake)
         verdicts.append((scan.label, judgement.finding.verdict))
         assert judgement.finding.weights_name == "journey"

@@ -173,7 +173,8 @@ def _judge_one(
 def _threads_for(detector: LoadedDetector) -> Iterator[Callable[..., Iterable[Judged]]]:
     """Give a ``map`` that works on all threads of the CPU, in order; elsewhere the usual one."""
     threads = torch.get_num_threads()
-    if next(detector.network.parameters()).is_cuda or threads == 1:
+    on_cpu = all(not tensor.is_cuda for tensor in detector.network.parameters())
+    if not on_cpu or threads == 1:
         yield map
         return
     torch.set_num_threads(1)

@@ -40,3 +40,20 @@ def test_a_threshold_of_certainty_divides_by_nothing() -> None:
     point = OperatingPoint(temperature=1, bias=0, threshold=1, inconclusive_band=(0.5, 1))
 
     assert np.isfinite(heatmap(np.array([[0, 100]], np.float32), point)).all()
+
+
+def test_a_scan_that_is_called_real_has_an_empty_map_whatever_its_cells_say() -> None:
+    logits = np.array([[-3, 9], [0, 4]], np.float32)
+
+    assert not heatmap(logits, POINT, 0.29).any()
+
+
+def test_no_cell_is_drawn_stronger_than_the_scan_as_a_whole() -> None:
+    logits = np.array([[-3, 9], [0, 4]], np.float32)
+    alone = heatmap(logits, POINT)
+
+    faint, strong = heatmap(logits, POINT, 0.37), heatmap(logits, POINT, 1.0)
+
+    assert faint.max() == pytest.approx((0.37 - 0.3) / 0.7, abs=1e-6)
+    assert (faint <= alone).all()
+    assert np.array_equal(strong, alone)

@@ -144,16 +144,31 @@ def test_cutting_the_padding_off_undoes_it(height: int, width: int) -> None:
     assert np.count_nonzero(cut) == np.count_nonzero(square)
 
 
-@pytest.mark.parametrize(("height", "width"), [(50, 100), (100, 50), (77, 100), (100, 100)])
+@pytest.mark.parametrize(("height", "width"), [(50, 100), (100, 50), (100, 100)])
 def test_a_coarse_map_is_cut_to_the_cells_over_the_scan(height: int, width: int) -> None:
     cells = np.arange(256, dtype=np.float32).reshape(16, 16)
 
-    cut = square_to_scan(cells, height, width)
+    cut = square_to_scan(cells, height, width, image_size=512)
 
-    assert cut.shape == (round(16 * height / 100), round(16 * width / 100))
-    top = (16 - cut.shape[0]) // 2
-    left = (16 - cut.shape[1]) // 2
-    assert cut[0, 0] == cells[top, left]
+    top, left = (16 - 16 * height // 100) // 2, (16 - 16 * width // 100) // 2
+    assert np.array_equal(cut, cells[top : 16 - top, left : 16 - left])
+
+
+@pytest.mark.parametrize(("height", "width"), [(77, 100), (100, 61), (340, 512), (97, 96)])
+def test_what_a_coarse_map_shows_lies_where_it_is_in_the_scan(height: int, width: int) -> None:
+    """A map that rises evenly over the input still does over the scan, from edge to edge."""
+    side, cells = 512, 16
+    centres = (np.arange(cells) + 0.5) * side / cells
+    rows, columns = (grid.astype(np.float32) for grid in np.meshgrid(centres, centres))
+
+    down = square_to_scan(columns, height, width, image_size=side)
+    right = square_to_scan(rows, height, width, image_size=side)
+
+    for seen, extent in ((down[:, 0], height), (right[0], width)):
+        pixels = round(side * extent / max(height, width))
+        first = (side - pixels) // 2
+        expected = first + (np.arange(len(seen)) + 0.5) * pixels / len(seen)
+        assert np.allclose(seen, np.clip(expected, centres[0], centres[-1]), atol=0.01)
 
 
 def test_even_a_sliver_of_a_scan_keeps_a_row_of_cells() -> None:

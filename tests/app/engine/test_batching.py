@@ -12,7 +12,7 @@ from app.errors import EngineStoppedError, InferenceFailedError, QueueFullError
 
 
 def waiting(modality: str = "lung_ct") -> WaitingScan:
-    return WaitingScan(modality=modality, image=torch.zeros(3, 4, 4), height=4, width=4)
+    return WaitingScan(modality=modality, square=torch.zeros(4, 4), height=4, width=4)
 
 
 def queue_of(*scans: WaitingScan, max_scans: int = 10) -> ScanQueue:

@@ -26,7 +26,7 @@ from app.errors import (
     UnknownModalityError,
 )
 from tests.app.engine.gated import Gate, error_of, new_engine, result
-from tests.factories import make_grey, operating_point_for, publish_tiny_weights
+from tests.factories import TINY_IMAGE_SIZE, make_grey, operating_point_for, publish_tiny_weights
 
 ROOT = Path(__file__).parents[3]
 
@@ -56,6 +56,7 @@ def test_a_scan_gets_what_the_network_itself_says_of_it(
     finding = judgement.finding
     probability = point.probability(float(expected.logits[0]))
     assert finding.probability_fake == pytest.approx(probability, abs=1e-6)
+    assert finding.probability_fake is not None
     assert finding.verdict is point.verdict(finding.probability_fake)
     assert finding.threshold == point.threshold
     assert finding.inconclusive_band == point.inconclusive_band
@@ -64,9 +65,11 @@ def test_a_scan_gets_what_the_network_itself_says_of_it(
     assert finding.device == "cpu"
     assert finding.inference_ms > 0
     assert finding.reasons
-    cells = square_to_scan(expected.evidence[0].numpy(), height, width)
+    cells = square_to_scan(expected.evidence[0].numpy(), height, width, TINY_IMAGE_SIZE)
+    assert judgement.heatmap is not None
     assert judgement.heatmap.dtype == np.float32
-    assert np.allclose(judgement.heatmap, heatmap(cells, point), atol=1e-5)
+    drawn = heatmap(cells, point, finding.probability_fake)
+    assert np.allclose(judgement.heatmap, drawn, atol=1e-5)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.REAL, Verdict.FAKE, Verdict.INCONCLUSIVE])
@@ -264,7 +267,7 @@ def test_an_engine_built_before_a_fork_serves_in_the_child(tiny_weights_dir: Pat
 import os
 from pathlib import Path
 from app.engine.engine import InProcessEngine
-from tests.factories import make_grey
+from tests.factories import TINY_IMAGE_SIZE, make_grey
 engine = InProcessEngine(Path({str(tiny_weights_dir)!r}), max_queue=4, max_batch=2, device="cpu")
 if os.fork() == 0:
     engine.start()

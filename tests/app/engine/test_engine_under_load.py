@@ -87,7 +87,9 @@ def test_many_threads_at_once_each_get_the_answer_to_their_own_scan(
     }
 
     def judge(number: int) -> float:
-        return result(engine.submit(keys[number], scans[number])).finding.probability_fake
+        probability = result(engine.submit(keys[number], scans[number])).finding.probability_fake
+        assert probability is not None
+        return probability
 
     with ThreadPoolExecutor(16) as threads:
         answers = list(threads.map(judge, range(48)))

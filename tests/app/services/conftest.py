@@ -101,7 +101,7 @@ class HeldEngine:
     def __init__(self, engine: Engine, capacity: int = 64) -> None:
         self._engine = engine
         self._capacity = capacity
-        self.held: list[tuple[str, NDArray[np.float32], Future[Judgement]]] = []
+        self.held: list[tuple[str, NDArray[np.float32], bool, Future[Judgement]]] = []
 
     @property
     def device(self) -> str:
@@ -111,7 +111,7 @@ class HeldEngine:
         self._engine.start()
 
     def stop(self) -> None:
-        for _, _, future in self.held:
+        for *_, future in self.held:
             if future.set_running_or_notify_cancel():
                 future.set_exception(EngineStoppedError())
         self.held.clear()
@@ -120,11 +120,13 @@ class HeldEngine:
     def availability(self) -> Mapping[str, Availability]:
         return self._engine.availability()
 
-    def submit(self, modality: str, scan: NDArray[np.float32]) -> Future[Judgement]:
+    def submit(
+        self, modality: str, scan: NDArray[np.float32], *, override_gate: bool = False
+    ) -> Future[Judgement]:
         if len(self.held) >= self._capacity:
             raise QueueFullError(retry_after_s=7)
         future: Future[Judgement] = Future()
-        self.held.append((modality, scan, future))
+        self.held.append((modality, scan, override_gate, future))
         return future
 
     def queue_length(self) -> int:
@@ -132,14 +134,15 @@ class HeldEngine:
 
     def run_first(self) -> Callable[[], None]:
         """Take the first scan into the network; returns what brings it out again."""
-        modality, scan, future = self.held.pop(0)
+        modality, scan, override_gate, future = self.held.pop(0)
         assert future.set_running_or_notify_cancel()
-        judgement = self._engine.submit(modality, scan).result(timeout=30)
+        judged = self._engine.submit(modality, scan, override_gate=override_gate)
+        judgement = judged.result(timeout=30)
         return lambda: future.set_result(judgement)
 
     def fail_first(self, error: Exception) -> None:
         """Let the first scan fail."""
-        self.held.pop(0)[2].set_exception(error)
+        self.held.pop(0)[-1].set_exception(error)
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ def test_a_scan_is_judged_and_everything_about_it_is_kept(analyses: AnalysisServ
     assert (analysis.width, analysis.height) == (96, 80)
     assert analysis.finding is not None
     assert analysis.finding.weights_name == "tiny"
+    assert analysis.finding.probability_fake is not None
     assert 0 <= analysis.finding.probability_fake <= 1
     assert analysis.finished is not None
     assert analysis.finished >= analysis.created
@@ -77,7 +78,7 @@ def test_what_is_judged_is_what_is_kept(held: Services, key: str, data: bytes) -
     analysis = held.analyses.submit(OWNER, key, data)
 
     assert isinstance(held.engine, HeldEngine)
-    _, seen_by_the_engine, _ = held.engine.held[0]
+    _, seen_by_the_engine, *_ = held.engine.held[0]
     kept = decode(held.analyses.scan_png(OWNER, analysis.id), modality(key)).grey
     assert seen_by_the_engine.dtype == np.float32
     assert np.array_equal(seen_by_the_engine, kept)

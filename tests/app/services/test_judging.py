@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 
 from app.config import Settings
+from app.detection.labels import Verdict
 from app.engine.engine import InProcessEngine
-from app.errors import InferenceFailedError, NotFoundError, StorageError
+from app.errors import (
+    InferenceFailedError,
+    NotFoundError,
+    QueueFullError,
+    ScanMissingError,
+    StorageError,
+)
 from app.records import Analysis, AnalysisStatus
 from app.services.container import Services, build_services
 from app.services.passwords import PasswordService
@@ -116,7 +123,7 @@ def test_what_is_deleted_before_its_turn_is_not_judged(held: Services) -> None:
 
     held.analyses.delete(OWNER, analysis.id)
 
-    assert gate_of(held).held[0][2].cancelled()
+    assert gate_of(held).held[0][-1].cancelled()
     assert list((held.settings.data_dir / "images").rglob("*.png")) == []
 
 
@@ -254,3 +261,67 @@ def test_stopping_twice_does_no_harm(
 
     services.stop()
     services.stop()
+
+
+# --- judging again what the gate stopped -----------------------------------------------------
+
+
+def stopped_in(services: Services) -> Analysis:
+    """Return an analysis that a gate has stopped."""
+    analysis = submit(services)
+    gate_of(services).run_first()()
+    done = services.analyses.wait(analysis.id, DEADLINE_S)
+    assert done.finding is not None
+    finding = replace(done.finding, verdict=Verdict.NOT_JUDGED, probability_fake=None)
+    stopped = replace(done, finding=finding)
+    services.analyses._store.update(stopped)
+    return stopped
+
+
+def test_what_is_judged_again_tells_the_engine_to_override_the_gate(held: Services) -> None:
+    stopped = stopped_in(held)
+
+    queued = held.analyses.judge_anyway(OWNER, stopped.id)
+
+    assert queued.status is AnalysisStatus.QUEUED
+    assert status_of(held, stopped) is AnalysisStatus.QUEUED
+    ((_, _, override_gate, _),) = gate_of(held).held
+    assert override_gate
+    gate_of(held).run_first()()
+    judged = held.analyses.wait(stopped.id, DEADLINE_S)
+    assert judged.override_gate
+    assert judged.finding is not None
+    assert judged.finding.verdict is not Verdict.NOT_JUDGED
+
+
+def test_a_full_queue_leaves_a_stopped_scan_as_it_was(held: Services) -> None:
+    stopped = stopped_in(held)
+    gate_of(held)._capacity = 0
+
+    with pytest.raises(QueueFullError):
+        held.analyses.judge_anyway(OWNER, stopped.id)
+
+    assert held.analyses.get(OWNER, stopped.id) == stopped
+
+
+def test_a_stopped_scan_whose_picture_is_gone_cannot_be_judged_again(held: Services) -> None:
+    stopped = stopped_in(held)
+    held.analyses._images.delete(stopped.id)
+
+    with pytest.raises(ScanMissingError):
+        held.analyses.judge_anyway(OWNER, stopped.id)
+
+    assert held.analyses.get(OWNER, stopped.id) == stopped
+
+
+def test_judging_again_goes_on_after_a_restart(held: Services, passwords: PasswordService) -> None:
+    stopped = stopped_in(held)
+    held.analyses.judge_anyway(OWNER, stopped.id)
+
+    fresh = restarted(held, passwords)
+
+    assert eventually(lambda: status_of(fresh, stopped) is AnalysisStatus.DONE)
+    judged = fresh.analyses.get(OWNER, stopped.id)
+    assert judged.override_gate
+    assert not judged.is_not_judged
+    fresh.stop()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from app.detection.labels import Verdict
-from app.detection.verdict import Finding
+from app.detection.verdict import Finding, GateFinding, StabilityFinding
 from app.records import Analysis, AnalysisStatus
 from app.services.reports import analysis_json
 
@@ -49,6 +49,9 @@ def test_a_finished_analysis_is_the_documented_object() -> None:
         "reasons": ["One.", "Two."],
         "image_sha256": "a" * 64,
         "weights": {"name": "efficientnet_b4", "sha256": "b" * 64},
+        "gate": None,
+        "stability": None,
+        "override_gate": False,
         "device": "cpu",
         "inference_ms": 41.2,
         "links": LINKS,
@@ -75,3 +78,21 @@ def test_it_names_nobody_and_can_be_written_as_json() -> None:
     text = json.dumps(analysis_json(replace(QUEUED, finding=FINDING), LINKS), allow_nan=False)
 
     assert str(QUEUED.user_id) not in text
+
+
+def test_what_gate_and_variants_said_is_told() -> None:
+    gate = GateFinding(likeness=0.25, threshold=0.9, is_overridden=True, sha256="c" * 64)
+    stability = StabilityFinding(probabilities={"mirrored": 0.4}, is_stable=False)
+    finding = replace(FINDING, gate=gate, stability=stability)
+
+    body = analysis_json(replace(QUEUED, finding=finding, override_gate=True), LINKS)
+
+    assert body["override_gate"] is True
+    assert body["gate"] == {
+        "likeness": 0.25,
+        "threshold": 0.9,
+        "looks_right": False,
+        "overridden": True,
+        "sha256": "c" * 64,
+    }
+    assert body["stability"] == {"stable": False, "probabilities": {"mirrored": 0.4}}

@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from app.detection.labels import Verdict
-from app.detection.verdict import Finding
+from app.detection.verdict import Finding, GateFinding, StabilityFinding
 from app.errors import NotFoundError, StorageError
 from app.records import AnalysisStatus
 from app.storage.analyses import AnalysisStore
@@ -43,6 +43,43 @@ def test_an_analysis_comes_back_as_it_went_in(
     )
     analyses.update(finished)
     assert analyses.get(queued.id) == finished
+
+
+def test_what_gate_and_variants_said_comes_back_as_it_went_in(
+    analyses: AnalysisStore, make_analysis: AnalysisFactory
+) -> None:
+    gate = GateFinding(likeness=0.1 + 0.2, threshold=0.9, is_overridden=True, sha256="c" * 64)
+    stability = StabilityFinding(
+        probabilities={"re_encoded": 0.7, "mirrored": 1e-9}, is_stable=False
+    )
+    analysis = make_analysis(
+        status=AnalysisStatus.DONE,
+        override_gate=True,
+        finding=replace(FINDING, gate=gate, stability=stability),
+    )
+
+    analyses.add(analysis)
+
+    assert analyses.get(analysis.id) == analysis
+
+
+def test_only_what_was_not_judged_is_reopened_and_only_once(
+    analyses: AnalysisStore, make_analysis: AnalysisFactory
+) -> None:
+    stopped = replace(FINDING, verdict=Verdict.NOT_JUDGED, probability_fake=None)
+    judged = make_analysis(status=AnalysisStatus.DONE, finding=FINDING)
+    not_judged = make_analysis(status=AnalysisStatus.DONE, finding=stopped)
+    for analysis in (judged, not_judged):
+        analyses.add(analysis)
+
+    queued = replace(not_judged, status=AnalysisStatus.QUEUED, finding=None, override_gate=True)
+    analyses.reopen(queued)
+
+    assert analyses.get(not_judged.id) == queued
+    for analysis in (queued, judged, make_analysis()):
+        with pytest.raises(NotFoundError):
+            analyses.reopen(analysis)
+    assert analyses.get(judged.id) == judged
 
 
 def test_a_failed_analysis_keeps_its_reason(

@@ -1,7 +1,9 @@
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -9,6 +11,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
 from app.errors import StorageError
+from app.storage.analyses import AnalysisStore
 from app.storage.database import (
     API_TOKENS,
     FILE_NAME,
@@ -77,6 +80,84 @@ def test_a_database_of_a_newer_version_is_refused(tmp_path: Path, database: Data
 
     with pytest.raises(StorageError, match=f"of version {SCHEMA_VERSION + 1}"):
         Database(sqlite_url(tmp_path))
+
+
+VERSION_1 = """
+CREATE TABLE schema_version (version INTEGER NOT NULL, PRIMARY KEY (version));
+CREATE TABLE analyses (
+    id CHAR(32) NOT NULL, user_id CHAR(32) NOT NULL, modality VARCHAR(64) NOT NULL,
+    status VARCHAR(16) NOT NULL, created DATETIME NOT NULL, finished DATETIME,
+    image_sha256 VARCHAR(64) NOT NULL, image_format VARCHAR(16) NOT NULL,
+    width INTEGER NOT NULL, height INTEGER NOT NULL, declared_synthetic BOOLEAN NOT NULL,
+    error TEXT, verdict VARCHAR(16), probability_fake DOUBLE, threshold DOUBLE, band_low DOUBLE,
+    band_high DOUBLE, reasons JSON, weights_name VARCHAR(128), weights_sha256 VARCHAR(64),
+    device VARCHAR(32), inference_ms DOUBLE, PRIMARY KEY (id)
+);
+CREATE TABLE api_tokens (
+    id CHAR(32) NOT NULL, user_id CHAR(32) NOT NULL, name VARCHAR(60) NOT NULL,
+    digest VARCHAR(64) NOT NULL, created DATETIME NOT NULL, last_used DATETIME, PRIMARY KEY (id),
+    UNIQUE (digest)
+);
+INSERT INTO schema_version VALUES (1);
+INSERT INTO analyses VALUES (
+    '00000000000040008000000000000001', '00000000000040008000000000000002', 'lung_ct', 'done',
+    '2026-11-20 12:00:00.000000', '2026-11-20 12:00:01.000000', 'aa', 'PNG', 96, 80, 0, NULL,
+    'fake', 0.97, 0.5, 0.2, 0.8, '["One."]', 'efficientnet_b4', 'bb', 'cpu', 41.25
+);
+"""
+"""A database as the first version of Veriscan wrote it."""
+
+
+def write_version_1(folder: Path) -> None:
+    with sqlite3.connect(folder / FILE_NAME) as connection:
+        connection.executescript(VERSION_1)
+    connection.close()
+
+
+def test_a_database_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
+    write_version_1(tmp_path)
+
+    database = Database(sqlite_url(tmp_path))
+    (old,) = AnalysisStore(database).page_of_user(
+        UUID("00000000-0000-4000-8000-000000000002"), offset=0, limit=9
+    )
+
+    assert old.finding is not None
+    assert old.finding.probability_fake == 0.97
+    assert (old.finding.gate, old.finding.stability, old.override_gate) == (None, None, False)
+    again = replace(old, id=uuid4(), override_gate=True)
+    AnalysisStore(database).add(again)
+    assert AnalysisStore(database).get(again.id) == again
+    with database.reading() as connection:
+        assert connection.scalar(sa.select(SCHEMA_VERSIONS.c.version)) == SCHEMA_VERSION
+    database.close()
+
+
+def test_an_upgraded_database_has_the_columns_of_a_new_one(
+    tmp_path: Path, database: Database
+) -> None:
+    folder = tmp_path / "old"
+    folder.mkdir()
+    write_version_1(folder)
+    upgraded = Database(sqlite_url(folder))
+
+    def columns(of: Database) -> dict[str, tuple[str, bool]]:
+        with of.reading() as connection:
+            found = sa.inspect(connection).get_columns("analyses")
+        return {c["name"]: (str(c["type"]), bool(c["nullable"])) for c in found}
+
+    assert columns(upgraded) == columns(database)
+    upgraded.close()
+
+
+def test_several_starts_at_once_upgrade_once(tmp_path: Path) -> None:
+    write_version_1(tmp_path)
+
+    with ThreadPoolExecutor(8) as pool:
+        databases = list(pool.map(lambda _: Database(sqlite_url(tmp_path)), range(8)))
+
+    for database in databases:
+        database.close()
 
 
 def test_a_transaction_that_fails_changes_nothing(database: Database) -> None:

@@ -9,7 +9,7 @@ from app.engine.engine import InProcessEngine
 from app.records import Role, User
 from app.services.container import Services
 from tests.app.web.conftest import CAST, Browser, MakeApp, browser_on, make_user
-from tests.factories import publish_tiny_weights
+from tests.factories import publish_tiny_gate, publish_tiny_weights
 
 
 def ada_of(services: Services) -> User:
@@ -130,6 +130,38 @@ def test_the_card_of_each_detector_is_shown(admin: Browser, services: Services) 
     assert "dcgan 0.970" in text
     assert "synthetic train 120 12 our own" in text
     assert card.intended_use in text
+
+
+def test_a_detector_without_a_gate_says_how_to_make_one(admin: Browser) -> None:
+    text = admin.get("/admin/detectors").text
+
+    assert "No gate is published for this detector." in text
+    assert "python -m training gate" in text
+
+
+def test_the_card_of_a_gate_is_shown(make_app: MakeApp, tmp_path: Path) -> None:
+    publish_tiny_weights(tmp_path, "lung_ct")
+    card = publish_tiny_gate(tmp_path, "lung_ct", lets_pass=True)
+    app = make_app(InProcessEngine(tmp_path, max_queue=4, max_batch=1, device="cpu"))
+
+    text = browser_on(app, "ada", Role.ADMIN).get("/admin/detectors").text
+
+    assert card.sha256[:12] in text
+    assert "authentic scans 0.004 0.000 to 0.010" in text
+    assert "photograph 0.990 0.980 to 1.000" in text
+    assert card.limits[0] in text
+
+
+def test_a_damaged_gate_keeps_its_modality_from_serving(make_app: MakeApp, tmp_path: Path) -> None:
+    publish_tiny_weights(tmp_path, "lung_ct")
+    publish_tiny_gate(tmp_path, "lung_ct", lets_pass=True)
+    (tmp_path / "lung_ct" / "gate.safetensors").write_bytes(b"damaged")
+    app = make_app(InProcessEngine(tmp_path, max_queue=4, max_batch=1, device="cpu"))
+
+    text = browser_on(app, "ada", Role.ADMIN).get("/admin/detectors").text
+
+    assert "Lung CT Not available" in text
+    assert "'gate' are refused" in text
 
 
 def test_a_detector_that_does_not_serve_shows_the_reason(make_app: MakeApp, tmp_path: Path) -> None:

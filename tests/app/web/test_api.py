@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 from threading import Event
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,6 +21,8 @@ from tests.factories import (
     huge_png_header,
     make_grey,
     png_bytes,
+    publish_tiny_gate,
+    publish_tiny_weights,
     truncated,
 )
 
@@ -35,6 +38,9 @@ ANALYSIS_KEYS = {
     "reasons",
     "image_sha256",
     "weights",
+    "gate",
+    "stability",
+    "override_gate",
     "device",
     "inference_ms",
     "links",
@@ -52,10 +58,12 @@ class Script:
         """Send a request with the token."""
         return self._client.open(f"/api/v1{path}", method=method, headers=self._headers, **more)
 
-    def analyse(self, data: bytes | None = None, modality: str = "lung_ct") -> TestResponse:
+    def analyse(
+        self, data: bytes | None = None, modality: str = "lung_ct", **more: str
+    ) -> TestResponse:
         """Send one scan; a fresh PNG where None."""
         file = (io.BytesIO(png_bytes() if data is None else data), "scan")
-        return self.call("POST", "/analyses", data={"modality": modality, "image": file})
+        return self.call("POST", "/analyses", data={"modality": modality, "image": file} | more)
 
 
 def script_of(app: Flask, user: User) -> Script:
@@ -97,6 +105,59 @@ def assert_problem(response: TestResponse, status: int, detail: str = "") -> Non
     assert body["status"] == status
     assert body["title"]
     assert detail in body["detail"]
+
+
+# --- the gate -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def strict_script(make_app: MakeApp, tmp_path: Path) -> Script:
+    """Alice's, on a server whose gate stops everything."""
+    publish_tiny_weights(tmp_path / "strict", "lung_ct")
+    publish_tiny_gate(tmp_path / "strict", "lung_ct", lets_pass=False)
+    engine = InProcessEngine(tmp_path / "strict", max_queue=4, max_batch=1, device="cpu")
+    return script_on(make_app(engine))
+
+
+def test_what_does_not_look_like_its_kind_is_not_judged(strict_script: Script) -> None:
+    body = strict_script.analyse().get_json()
+
+    assert body["verdict"] == "not_judged"
+    assert body["probability_fake"] is None
+    assert body["gate"]["looks_right"] is False
+    assert body["stability"] is None
+    assert set(body["links"]) == {"self", "image", "report"}
+
+
+@pytest.mark.parametrize("wish", ["true", "TRUE", " true "])
+def test_a_script_can_insist_and_that_is_on_record(strict_script: Script, wish: str) -> None:
+    created = strict_script.analyse(override_gate=wish).get_json()
+
+    body = strict_script.call("GET", f"/analyses/{created['id']}").get_json()
+
+    assert body["verdict"] in ("real", "fake", "inconclusive")
+    assert body["override_gate"] is True
+    assert body["gate"]["overridden"] is True
+    assert body["gate"]["looks_right"] is False
+    assert "its sender asked" in body["reasons"][0]
+
+
+@pytest.mark.parametrize("wish", ["", "yes", "1", "none"])
+def test_an_unclear_wish_is_refused(script: Script, wish: str) -> None:
+    assert_problem(script.analyse(override_gate=wish), 422, "true or false")
+
+
+def gate_of(script: Script) -> Any:
+    found = script.call("GET", "/modalities").get_json()["modalities"]
+    return next(item["gate"] for item in found if item["key"] == "lung_ct")
+
+
+def test_a_modality_tells_its_gate(strict_script: Script) -> None:
+    assert len(gate_of(strict_script)["sha256"]) == 64
+
+
+def test_a_modality_tells_that_it_has_none(script: Script) -> None:
+    assert gate_of(script) is None
 
 
 # --- what it gives --------------------------------------------------------------------------

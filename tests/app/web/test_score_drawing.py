@@ -78,3 +78,16 @@ def test_the_inconclusive_zone_is_the_only_one_where_nothing_else_can_be_said() 
     (zone,) = draw(replace(FINDING, inconclusive_band=(0.0, 1.0))).zones
 
     assert zone.verdict is Verdict.INCONCLUSIVE
+
+
+def test_a_withdrawn_verdict_is_drawn_where_its_score_lies() -> None:
+    withdrawn = replace(FINDING, verdict=Verdict.INCONCLUSIVE, probability_fake=0.97)
+
+    (here,) = [zone for zone in draw(withdrawn).zones if zone.is_here]
+
+    assert here.verdict is Verdict.FAKE
+
+
+def test_without_a_score_there_is_nothing_to_draw() -> None:
+    with pytest.raises(ValueError, match="no score"):
+        draw(replace(FINDING, verdict=Verdict.NOT_JUDGED, probability_fake=None))

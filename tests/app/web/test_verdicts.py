@@ -1,14 +1,18 @@
 """The page of an analysis: waiting, failed, or with its verdict."""
 
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 import numpy as np
 import pytest
+from flask import Flask
 
 from app.detection.labels import Verdict
+from app.detection.verdict import StabilityFinding
 from app.engine.engine import InProcessEngine
+from app.records import Role
 from app.services.container import Services
 from tests.app.web.conftest import Browser, MakeApp, browser_on
 from tests.dicom_files import PATIENT
@@ -17,6 +21,7 @@ from tests.factories import (
     make_grey,
     operating_point_for,
     png_bytes,
+    publish_tiny_gate,
     publish_tiny_weights,
     truncated,
 )
@@ -155,3 +160,150 @@ def test_the_scan_its_thumbnail_and_the_heatmap_are_pictures_of_it(owner: Browse
         assert response.mimetype == "image/png"
         assert response.headers["Cache-Control"] == "no-store"
         assert np.frombuffer(response.data[16:24], ">u4").tolist() == size
+
+
+# --- what is not judged ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def strict_engine(tmp_path: Path) -> InProcessEngine:
+    """An engine whose gate stops everything, before a detector that calls everything fake."""
+    weights = tmp_path / "strict"
+    publish_tiny_weights(weights, "lung_ct", operating_point=operating_point_for(Verdict.FAKE))
+    publish_tiny_gate(weights, "lung_ct", lets_pass=False)
+    return InProcessEngine(weights, max_queue=4, max_batch=1, device="cpu")
+
+
+@pytest.fixture
+def strict_app(make_app: MakeApp, strict_engine: InProcessEngine) -> Flask:
+    return make_app(strict_engine)
+
+
+def test_what_does_not_look_like_its_kind_is_not_judged(strict_app: Flask) -> None:
+    browser = browser_on(strict_app)
+    analysis_id = browser.analyse()
+
+    page = browser.get(f"/analyses/{analysis_id}")
+
+    assert "could not be judged" in page.text
+    assert "This does not look like a lung CT slice." in page.text
+    assert "How sure is that?" not in page.text
+    assert "Heatmap" not in page.text
+    assert browser.client.get(f"/analyses/{analysis_id}/heatmap").status_code == 404
+    assert "Not judged" in browser.get("/analyses").text
+
+
+def test_its_owner_can_have_it_judged_anyway_and_that_stays_on_record(strict_app: Flask) -> None:
+    browser = browser_on(strict_app)
+    analysis_id = browser.analyse()
+
+    page = browser.follow(browser.send(f"/analyses/{analysis_id}/judge-anyway", {"sure": "yes"}))
+
+    assert "appears to be a deepfake" in page.text
+    assert "It was judged because its sender asked for that" in page.text
+    assert "judged at its sender's request" in page.text
+    assert "Judge it anyway" not in page.text
+    assert browser.client.get(f"/analyses/{analysis_id}/heatmap").status_code == 200
+    stored = strict_app.extensions["veriscan"].analyses._store.get(analysis_id)
+    assert stored.override_gate
+    assert stored.finding.gate.is_overridden
+
+
+def test_without_the_tick_nothing_is_judged(strict_app: Flask) -> None:
+    browser = browser_on(strict_app)
+    analysis_id = browser.analyse()
+
+    page = browser.follow(browser.send(f"/analyses/{analysis_id}/judge-anyway"))
+
+    assert "Tick the box first" in page.text
+    assert "could not be judged" in page.text
+
+
+def test_asking_twice_judges_once(strict_app: Flask) -> None:
+    browser = browser_on(strict_app)
+    path = f"/analyses/{browser.analyse()}/judge-anyway"
+    browser.send(path, {"sure": "yes"})
+
+    page = browser.follow(browser.send(path, {"sure": "yes"}))
+
+    assert "appears to be a deepfake" in page.text
+
+
+def test_a_scan_that_has_its_verdict_is_not_judged_again(owner: Browser) -> None:
+    analysis_id = owner.analyse()
+    before = owner.get(f"/analyses/{analysis_id}").text
+
+    page = owner.follow(owner.send(f"/analyses/{analysis_id}/judge-anyway", {"sure": "yes"}))
+
+    assert page.text == before
+
+
+@pytest.mark.parametrize(
+    ("name", "status"), [("charlie", 404), ("ada", 404), ("dan", 302), (None, 302)]
+)
+def test_nobody_but_the_owner_can_have_it_judged_anyway(
+    strict_app: Flask, name: str | None, status: int
+) -> None:
+    analysis_id = browser_on(strict_app).analyse()
+    services: Services = strict_app.extensions["veriscan"]
+    somebody = Browser(strict_app.test_client())
+    if name is not None:
+        role = Role.ADMIN if name == "ada" else Role.CLINICIAN
+        somebody = browser_on(strict_app, name, role)
+    if name == "dan":
+        (dan,) = [user for user in services.accounts.list_users() if user.username == "dan"]
+        services.accounts.set_active(dan.id, active=False)
+
+    response = somebody.send(f"/analyses/{analysis_id}/judge-anyway", {"sure": "yes"})
+
+    assert response.status_code == status
+    assert services.analyses._store.get(analysis_id).is_not_judged
+
+
+def test_an_administrator_sees_that_it_was_not_judged_but_no_button(strict_app: Flask) -> None:
+    analysis_id = browser_on(strict_app).analyse()
+    admin = browser_on(strict_app, "ada", Role.ADMIN)
+
+    page = admin.get(f"/analyses/{analysis_id}")
+
+    assert "could not be judged" in page.text
+    assert "Judge it anyway" not in page.text
+
+
+# --- stability ------------------------------------------------------------------------------
+
+
+def test_a_verdict_says_that_it_held_for_variants(
+    make_app: MakeApp, strict_engine: InProcessEngine, tmp_path: Path
+) -> None:
+    publish_tiny_gate(tmp_path / "strict", "lung_ct", lets_pass=True)
+    browser = browser_on(make_app(strict_engine))
+
+    page = browser.follow(browser.upload())
+
+    assert "the verdict held for" in page.text
+    assert "looks like a lung CT slice (likeness" in page.text
+
+
+def test_a_detector_without_a_gate_says_so(owner: Browser) -> None:
+    page = owner.follow(owner.upload())
+
+    assert "not checked: there is no gate" in page.text
+
+
+def test_a_verdict_that_did_not_hold_says_so(owner: Browser, services: Services) -> None:
+    analysis_id = owner.analyse()
+    store = services.analyses._store
+    analysis = store.get(analysis_id)
+    assert analysis.finding is not None
+    shaken = StabilityFinding(probabilities={"mirrored": 0.2, "shifted": 0.9}, is_stable=False)
+    finding = replace(
+        analysis.finding, verdict=Verdict.INCONCLUSIVE, probability_fake=0.95, stability=shaken
+    )
+    store.update(replace(analysis, finding=finding))
+
+    page = owner.get(f"/analyses/{analysis_id}")
+
+    assert "Inconclusive" in page.text
+    assert "Not at all: this score alone" in page.text
+    assert "the verdict did not hold" in page.text

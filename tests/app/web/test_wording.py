@@ -7,9 +7,16 @@ from uuid import uuid4
 import pytest
 
 from app.detection.labels import Verdict
-from app.detection.verdict import Finding
+from app.detection.verdict import Finding, GateFinding, StabilityFinding
 from app.records import Analysis, AnalysisStatus
-from app.web.wording import badge_of, certainty, headline, of_hundred
+from app.web.wording import (
+    badge_of,
+    certainty,
+    gate_words,
+    headline,
+    of_hundred,
+    stability_words,
+)
 
 FINDING = Finding(
     verdict=Verdict.FAKE,
@@ -91,3 +98,41 @@ def test_a_probability_is_told_as_a_frequency(
 
     assert words in certainty(finding)
     assert "%" not in certainty(finding)
+
+
+@pytest.mark.parametrize(
+    ("likeness", "is_overridden", "words"),
+    [
+        (0.97, False, "looks like a lung CT slice (likeness 0.970, at least 0.900 is asked for)"),
+        (0.97, True, "looks like a lung CT slice (likeness 0.970"),
+        (0.12, False, "does not look like a lung CT slice (likeness 0.120, at least 0.900"),
+        (0.12, True, "asked for); judged at its sender's request"),
+    ],
+)
+def test_what_the_gate_found_is_said_with_its_figures(
+    likeness: float, words: str, *, is_overridden: bool
+) -> None:
+    gate = GateFinding(
+        likeness=likeness, threshold=0.9, is_overridden=is_overridden, sha256="0" * 64
+    )
+
+    assert words in gate_words(gate, "lung CT slice")
+
+
+def test_that_there_was_no_gate_is_not_kept_quiet() -> None:
+    assert "not checked" in gate_words(None, "lung CT slice")
+
+
+def test_a_score_that_does_not_hold_is_not_put_in_figures() -> None:
+    shaken = StabilityFinding(probabilities={"mirrored": 0.2}, is_stable=False)
+    finding = replace(FINDING, verdict=Verdict.INCONCLUSIVE, stability=shaken)
+
+    assert "of 100" not in certainty(finding)
+    assert "did not hold" in stability_words(shaken)
+
+
+def test_without_a_score_there_is_nothing_to_be_sure_of() -> None:
+    finding = replace(FINDING, verdict=Verdict.NOT_JUDGED, probability_fake=None)
+
+    assert certainty(finding) == ""
+    assert "not tried" in stability_words(None)

@@ -45,9 +45,7 @@ def reals(tmp_path: Path) -> list[Scan]:
     return write_reals(tmp_path / "scans", 4)
 
 
-def test_hard_places_are_where_the_network_suspects_most(
-    reals: list[Scan], tmp_path: Path
-) -> None:
+def test_hard_places_are_where_the_network_suspects_most(reals: list[Scan], tmp_path: Path) -> None:
     network = SuspectsBrightness().train()
 
     spots = hard_spots(network, reals, SYSTEM.preprocessing, tmp_path / "phase")
