@@ -4,7 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
-from importlib.metadata import packages_distributions
+from importlib.metadata import entry_points, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -23,13 +23,17 @@ def names_in(file: str) -> set[str]:
 
 
 def training_only_imports() -> list[str]:
-    """Return the top-level names that only the requirements of training bring."""
+    """Return the top-level names that only the requirements of training bring.
+
+    Those that are plugins of pytest are left out: it loads them by itself, whoever brought them.
+    """
+    plugins = {point.module.partition(".")[0] for point in entry_points(group="pytest11")}
     own = names_in("training/requirements.txt")
     own -= names_in("requirements.txt") | names_in("tests/requirements.txt")
     return sorted(
         name
         for name, distributions in packages_distributions().items()
-        if {d.lower().replace("_", "-") for d in distributions} <= own
+        if name not in plugins and {d.lower().replace("_", "-") for d in distributions} <= own
     )
 
 
