@@ -85,7 +85,8 @@ def _what_shook(finding: Finding, stability: StabilityFinding) -> str:
     called = "fake" if probability >= finding.threshold else "real"
     return (
         f"The score alone would call this scan {called}, but the detector changes its mind when "
-        f"the scan is {_listed(done)}. An answer that hangs on that is no verdict."
+        f"the scan is {_listed(done or ['changed harmlessly'])}. An answer that hangs on that is "
+        "no verdict."
     )
 
 

@@ -136,7 +136,9 @@ class Serving:
             for name, variant in zip(VARIANTS, read, strict=True)
             if variant is not None
         }
-        return assess(reading.probability, probabilities, self.card.operating_point.threshold)
+        found = assess(reading.probability, probabilities, self.card.operating_point.threshold)
+        # A variant without a number confirms nothing.
+        return found if len(probabilities) == len(VARIANTS) else replace(found, is_stable=False)
 
     def _read(self, squares: Iterable[Tensor]) -> list[Reading | None]:
         """Let the network read scans ``[S, S]``; None for one whose result is not a number."""

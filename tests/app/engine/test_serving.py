@@ -253,3 +253,17 @@ def test_a_verdict_that_a_variant_turns_is_withdrawn(
     assert not finding.stability.is_stable
     assert "would call this scan" in finding.reasons[0]
     assert "negative" in finding.reasons[0]
+
+
+def test_a_variant_without_a_number_confirms_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving = gated(tmp_path, lets_pass=True)
+    monkeypatch.setattr("app.engine.serving.VARIANTS", {"broken": lambda square: square * np.nan})
+
+    finding = judged(serving).finding
+
+    assert finding.verdict is Verdict.INCONCLUSIVE
+    assert finding.stability is not None
+    assert not finding.stability.is_stable
+    assert "changed harmlessly" in finding.reasons[0]
