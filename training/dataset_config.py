@@ -40,6 +40,8 @@ class FakesConfig:
         arguments: Keyword arguments of the generator, for minutes on a CPU.
         full_size_arguments: Those that differ at full size, for hours on a GPU
             (``fakes --full-size``).
+        least_change: Fakes whose mean change, within their mask, is less are left out: an edit that
+            rounding undoes is none. In grey levels of 255; 0 keeps all.
         name: Of the folder of its fakes; needed where a generator stands twice in a data set.
     """
 
@@ -50,6 +52,7 @@ class FakesConfig:
     # Folders are claimed by what these dataclasses print: these change no single fake.
     per_real_of: dict[str, int] = field(default_factory=dict, repr=False)
     full_size_arguments: dict[str, Any] = field(default_factory=dict, repr=False)
+    least_change: float = field(default=0.0, repr=False)
     name: str = field(default="", repr=False)
 
     @property

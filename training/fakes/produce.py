@@ -13,9 +13,11 @@ from training.data.images import read_grey, write_grey
 from training.data.manifest import Scan, on_side, read_index, write_index
 from training.data.splits import check_no_leak
 from training.errors import ManifestError, StageMissingError, TooFewScansError
+from training.fakes.background import with_black_background
 from training.fakes.base import Fake, Generator, create
 from training.fakes.orders import Journal, Order, Outcome, Store, orders
 from training.fakes.quality.report import describe
+from training.fakes.visibility import is_visible
 from training.runs import DatasetPaths, claim
 
 JOURNAL = "journal.jsonl"
@@ -93,11 +95,12 @@ def _fill(
                     _make(batch, generator, store, journal)
                 bar.update(len(batch))
     outcomes = [(order, journal.find(order.name)) for order in wanted]
-    return [
+    made = [
         store.row(order, outcome, fakes.generator)
         for order, outcome in outcomes
         if outcome is not None and outcome.made
     ]
+    return [fake for fake in made if is_visible(fake, fakes.least_change)]
 
 
 def _batches(wanted: Sequence[Order], size: int) -> list[Sequence[Order]]:
@@ -111,7 +114,8 @@ def _make(batch: Sequence[Order], generator: Generator, store: Store, journal: J
     if generator.edits_originals:
         made = [_edit(order, generator) for order in batch]
     else:
-        made = [Fake(grey=grey) for grey in generator.sample([order.seed for order in batch])]
+        sampled = generator.sample([order.seed for order in batch])
+        made = [Fake(grey=with_black_background(grey)) for grey in sampled]
     for order, fake in zip(batch, made, strict=True):
         if not store.holds(journal.find(order.name)):
             journal.add(_written(fake, order.name, store))

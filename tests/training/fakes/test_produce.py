@@ -51,7 +51,7 @@ class Even(Generator):
 
     @staticmethod
     def level(seed: int) -> float:
-        return seed % 100 / 100
+        return 0.1 + seed % 100 / 200  # never so dark that it is taken for background
 
     def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:
         """There is nothing to learn."""
