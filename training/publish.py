@@ -29,11 +29,12 @@ from training.errors import (
 )
 from training.evaluation.controls import sides_of
 from training.evaluation.evaluation import Options, evaluate, write_evaluation
-from training.evaluation.left_out import left_out_file, read_left_out
+from training.evaluation.left_out import left_out_file, made_with, read_left_out
 from training.evaluation.metrics import auc
 from training.evaluation.predict import predict, write_predictions
 from training.evaluation.report import Report
 from training.evaluation.robustness import Sample
+from training.evaluation.slices import slices_of
 from training.minimums import demands, missed
 from training.paired import Comparison, compare_metrics
 from training.runs import SystemPaths
@@ -103,8 +104,9 @@ def evaluate_candidate(
     measured = evaluation.report
     card = replace(
         detector.card,
-        metrics=_card_metrics(measured, candidate.paths),
+        metrics=_card_metrics(measured, candidate),
         metrics_by_generator=dict(measured.auc_by_generator),
+        slices=slices_of(measured),
     )
     return replace(detector, card=card), data, measured
 
@@ -144,12 +146,14 @@ def publish(
 
     Raises:
         ConfigError: A minimum is demanded of something that is no metric.
-        PublicationRefusedError: A figure does not reach what the config demands.
+        PublicationRefusedError: A figure does not reach what the config demands, or figures of
+            other settings or scans lie beside the run.
         ActivationRefusedError: The weights would replace those that serve without leave.
     """
     if candidate.config.diagnosis is not None:
         raise PublicationRefusedError(["it learned a finding, not forgery"])
     demands(candidate.config)
+    _require_current_left_out(candidate)
     besides = Options(robustness=sample or Sample(), control_sides=sides_of(candidate.dataset))
     detector, data, measured = evaluate_candidate(candidate, besides)
     if shortfalls := missed(candidate.config, candidate.paths):
@@ -282,13 +286,25 @@ def data_sources(scans: Sequence[Scan]) -> tuple[DataSource, ...]:
     )
 
 
-def _card_metrics(measured: Report, paths: SystemPaths) -> dict[str, Estimate]:
+def _require_current_left_out(candidate: Candidate) -> None:
+    """Make sure that no figures of another network reach the card."""
+    file = left_out_file(candidate.paths)
+    if not file.exists():
+        return
+    if read_left_out(file).made_with != made_with(candidate.config, candidate.scans):
+        command = f"python -m training leave-one-out --system {candidate.config.name}"
+        raise PublicationRefusedError(
+            [f"{file} was measured with other settings or scans (run `{command}`, or delete it)"]
+        )
+
+
+def _card_metrics(measured: Report, candidate: Candidate) -> dict[str, Estimate]:
     figures = dict(measured.metrics)
     figures |= {f"pointing_game_{k}": v for k, v in measured.pointing_game.items()}
     figures |= {f"false_alarm_rate_{k}": v for k, v in measured.false_alarms_by_source.items()}
     if measured.robustness:
         figures["robustness_worst_fall"] = measured.robustness.worst_fall
-    if (file := left_out_file(paths)).exists():
+    if (file := left_out_file(candidate.paths)).exists():
         left_out = read_left_out(file)
         figures["logo_worst_auc"] = left_out.logo_worst_auc
         figures["loso_worst_false_alarm_rate"] = left_out.loso_worst_false_alarm_rate

@@ -33,9 +33,12 @@ def claim(folder: Path, *settings: object) -> None:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, so that no kill leaves half of one."""
+    """Write a file whole or not at all, even if the process is killed or the power fails."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_bytes(data)
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
 
 

@@ -28,7 +28,7 @@ from training.errors import (
     TooFewScansError,
     TrainingError,
 )
-from training.evaluation.left_out import LeftOut, write_left_out
+from training.evaluation.left_out import LeftOut, made_with, write_left_out
 from training.evaluation.predict import predict
 from training.evaluation.report import Report
 from training.publish import Candidate, data_sources, publish
@@ -307,7 +307,8 @@ def test_every_missed_minimum_is_named_with_its_figure(tmp_path: Path, scans: li
     minimums = {"auc": 1.01, "coverage": 0.0, "leave_one_out.logo_worst_auc": 0.95}
     candidate = a_candidate(tmp_path, scans, minimums=minimums)
     without = {"dcgan": {"auc": Estimate(value=0.61)}, "diffusion": {"auc": Estimate(value=0.9)}}
-    found = LeftOut(system="lung_ct_tiny", made_with="", generators=without)
+    made = made_with(candidate.config, candidate.scans)
+    found = LeftOut(system="lung_ct_tiny", made_with=made, generators=without)
     write_left_out(candidate.paths, found)
 
     with pytest.raises(PublicationRefusedError) as refusal:
@@ -318,6 +319,15 @@ def test_every_missed_minimum_is_named_with_its_figure(tmp_path: Path, scans: li
         refusal.value
     )
     assert "coverage" not in str(refusal.value)
+
+
+def test_figures_of_other_settings_do_not_reach_the_card(tmp_path: Path, scans: list[Scan]) -> None:
+    candidate = a_candidate(tmp_path, scans)
+    made = made_with(replace(candidate.config, seed=99), candidate.scans)
+    write_left_out(candidate.paths, LeftOut(system="lung_ct_tiny", made_with=made))
+
+    with pytest.raises(PublicationRefusedError, match="measured with other settings or scans"):
+        publish(candidate, tmp_path / "weights")
 
 
 # --- which weights serve --------------------------------------------------------------------

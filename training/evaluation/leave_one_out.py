@@ -9,7 +9,6 @@ published.
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from hashlib import sha256
 from typing import Literal
 
 from app.detection.card import Estimate
@@ -21,8 +20,10 @@ from training.data.selection import scans_for
 from training.errors import TooFewScansError
 from training.evaluation.left_out import (
     LeftOut,
+    digest,
     figures_from,
     left_out_file,
+    made_with,
     read_left_out,
     write_left_out,
 )
@@ -148,7 +149,7 @@ def _take(experiment: Experiment, turn: Turn) -> dict[str, Estimate]:
     config = experiment.config
     scans = turn.divided(scans_for(config, experiment.scans))
     folder = experiment.paths.root / "leave_one_out" / f"{turn.kind}-{turn.name}"
-    claim(folder, turn, config.learned_from, _digest(scans))
+    claim(folder, turn, config.learned_from, digest(scans))
     file = folder / "figures.json"
     if not file.exists():
         run = SystemPaths(folder / "run")
@@ -173,11 +174,11 @@ def _measure(candidate: Candidate, turn: Turn) -> dict[str, Estimate]:
 
 def _so_far(experiment: Experiment) -> LeftOut:
     """Return what stands in the file, if it was made with these settings and scans."""
-    made_with = _digest(experiment.scans, experiment.config.learned_from)
-    empty = LeftOut(system=experiment.config.name, made_with=made_with)
+    current = made_with(experiment.config, experiment.scans)
+    empty = LeftOut(system=experiment.config.name, made_with=current)
     file = left_out_file(experiment.paths)
     found = read_left_out(file) if file.exists() else empty
-    return _with_missing(experiment, found if found.made_with == made_with else empty)
+    return _with_missing(experiment, found if found.made_with == current else empty)
 
 
 def _with_missing(experiment: Experiment, found: LeftOut) -> LeftOut:
@@ -188,9 +189,3 @@ def _with_missing(experiment: Experiment, found: LeftOut) -> LeftOut:
         missing_generators=tuple(n for n in experiment.generators() if n not in generators),
         missing_sources=tuple(n for n in experiment.sources() if n not in sources),
     )
-
-
-def _digest(scans: Sequence[Scan], *settings: object) -> str:
-    """Return a hash of which scans there are, on which sides, and of settings."""
-    rows = sorted((s.path.name, s.side, s.source, s.generator) for s in scans)
-    return sha256(repr((rows, settings)).encode()).hexdigest()

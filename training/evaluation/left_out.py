@@ -13,10 +13,13 @@ cannot be passed with the easy ones. ``generators`` and ``sources`` hold the fig
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from app.detection.card import Estimate
+from training.config import SystemConfig
+from training.data.manifest import Scan
 from training.errors import ManifestError
 from training.evaluation.report import Table
 from training.runs import SystemPaths, write_whole
@@ -32,7 +35,7 @@ class LeftOut:
         sources: Figures by source of authentic scans left out: ``false_alarm_rate`` …
         missing_generators: Those that have not had their turn.
         missing_sources: The same for sources.
-        made_with: Hash of the settings and of the scans.
+        made_with: What ``made_with`` returns for the system and its scans.
     """
 
     system: str
@@ -60,6 +63,17 @@ class LeftOut:
         }
         content = {"system": self.system} | worst | asdict(self)
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def made_with(config: SystemConfig, scans: Sequence[Scan]) -> str:
+    """Return a hash of what figures were measured with: the settings, and which scans there are."""
+    return digest(scans, config.learned_from)
+
+
+def digest(scans: Sequence[Scan], *settings: object) -> str:
+    """Return a hash of which scans there are, on which sides, and of settings."""
+    rows = sorted((s.path.name, s.side, s.source, s.generator) for s in scans)
+    return sha256(repr((rows, settings)).encode()).hexdigest()
 
 
 def left_out_file(paths: SystemPaths) -> Path:

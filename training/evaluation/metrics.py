@@ -89,7 +89,7 @@ def auc(p: Predictions) -> float:
     if not _has_both(p):
         return float("nan")
     false_alarms, recalls, _ = sk.roc_curve(p.labels, p.probabilities, drop_intermediate=False)
-    return float(sk.auc(false_alarms, recalls))
+    return min(1.0, float(sk.auc(false_alarms, recalls)))  # rounding may exceed 1 by a hair
 
 
 def pr_auc(p: Predictions) -> float:
