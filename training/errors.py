@@ -51,9 +51,10 @@ class ShortcutError(TrainingError):
     """The classes can be told apart without looking at what a scan shows."""
 
     def __init__(self, where: str, findings: Sequence[str], remedy: str) -> None:
+        self.shortcuts = "; ".join(findings)
         super().__init__(
             f"{where}: the classes can be told apart without seeing the anatomy, by "
-            f"{'; '.join(findings)}. {remedy}"
+            f"{self.shortcuts}. {remedy}"
         )
 
 

@@ -7,6 +7,7 @@ import click
 
 from training.commands.options import (
     accelerator_option,
+    accept_shortcut_option,
     budget_from,
     budget_options,
     runs_option,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @click.option("--every-source", is_flag=True, help="Leave out each source in turn.")
 @workers_option
 @accelerator_option
+@accept_shortcut_option
 @budget_options
 def command(system: str, runs_dir: Path, **options: Any) -> None:
     """Train without one generator, or one source of scans, and test on it; each in turn.
@@ -49,6 +51,7 @@ def command(system: str, runs_dir: Path, **options: Any) -> None:
     """
     from training.classifiers.train import Hardware
     from training.config import load_dataset_config, load_system_config
+    from training.data.leakage import require_no_shortcut
     from training.evaluation.leave_one_out import Experiment, leave_out
     from training.fakes.produce import read_dataset
 
@@ -56,6 +59,7 @@ def command(system: str, runs_dir: Path, **options: Any) -> None:
     dataset = load_dataset_config(config.dataset)
     scans = read_dataset(dataset, dataset_paths(runs_dir, dataset.name))
     config = config.within(budget_from(options))
+    require_no_shortcut(config, scans, accepted=options["accepted"])
     experiment = Experiment(
         config=config,
         dataset=dataset,

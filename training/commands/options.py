@@ -41,6 +41,13 @@ accelerator_option = click.option(
     show_default=True,
     help="Kind of device.",
 )
+accept_shortcut_option = click.option(
+    "--accept-shortcut",
+    "accepted",
+    multiple=True,
+    metavar="COLUMN",
+    help="Train although this column tells the classes apart.",
+)
 LIMITS = {
     "--max-epochs": "Epochs of each phase.",
     "--max-steps-per-epoch": "Optimiser steps.",

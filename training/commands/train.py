@@ -8,6 +8,7 @@ import click
 
 from training.commands.options import (
     accelerator_option,
+    accept_shortcut_option,
     budget_from,
     budget_options,
     runs_option,
@@ -24,13 +25,7 @@ from training.runs import dataset_paths, system_paths
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")
 @workers_option
 @accelerator_option
-@click.option(
-    "--accept-shortcut",
-    "accepted",
-    multiple=True,
-    metavar="COLUMN",
-    help="Train although this column tells the classes apart.",
-)
+@accept_shortcut_option
 @budget_options
 def command(system: str, runs_dir: Path, **options: Any) -> None:
     """Train a system on the training side, stopping early on the validation side.

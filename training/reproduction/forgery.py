@@ -19,6 +19,7 @@ def reproduce_forgery(setting: Setting, laboratory: Laboratory) -> Outcome:
         TrainingError: A stage failed.
     """
     scans = laboratory.scans(setting.dataset)
+    shortcut = laboratory.shortcut(setting, scans)
     detector = laboratory.train(setting, scans)
     test = on_side(scans_for(setting.system, scans), "test")
     rows = predict(detector, test, scans[0].path.parent / "index", task="judging test")
@@ -31,6 +32,7 @@ def reproduce_forgery(setting: Setting, laboratory: Laboratory) -> Outcome:
         figures=dict(measured.metrics) | _of_foreign(measured, own),
         begins_from=detector.card.training["initialisation"],
         cut=cut_in_words(setting, laboratory.budget),
+        shortcut=shortcut,
     )
 
 

@@ -15,9 +15,10 @@ from training.config import (
     load_dataset_config,
     load_system_config,
 )
+from training.data.leakage import require_no_shortcut
 from training.data.manifest import Scan, read_index
 from training.data.prepare import prepare
-from training.errors import StageMissingError, TrainingError
+from training.errors import ShortcutError, StageMissingError, TrainingError
 from training.fakes.base import generators
 from training.fakes.produce import produce, read_dataset
 from training.publish import Candidate, trained_detector
@@ -122,6 +123,17 @@ class Laboratory:
         except StageMissingError:
             produce(config, paths)
             return read_dataset(config, paths)
+
+    def shortcut(self, setting: Setting, scans: Sequence[Scan]) -> str:
+        """Return by what the classes are told apart without seeing the anatomy, in words, or "".
+
+        Training refuses such a data set; a reproduction shows what its figures are worth.
+        """
+        try:
+            require_no_shortcut(setting.system, scans)
+        except ShortcutError as error:
+            return error.shortcuts
+        return ""
 
     def train(self, setting: Setting, scans: Sequence[Scan]) -> LoadedDetector:
         """Train a system, unless it is trained, and load it, not calibrated.

@@ -22,11 +22,14 @@ class Outcome:
         figures: By name, with intervals.
         begins_from: Where the first weights came from, in words.
         cut: What the budget cut, in words; empty where the run is as documented.
+        shortcut: By what the classes are told apart without seeing the anatomy; empty if by
+            nothing.
     """
 
     figures: Mapping[str, Estimate]
     begins_from: str
     cut: str
+    shortcut: str = ""
 
 
 def folder_of(paths: SystemPaths) -> Path:

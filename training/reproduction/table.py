@@ -127,11 +127,20 @@ def _remarks(results: Iterable[Result]) -> str:
                 result.row.title,
                 (result.outcome.cut or AS_DOCUMENTED) if result.outcome else "failed",
                 result.outcome.begins_from if result.outcome else NOTHING,
-                result.row.remark if result.outcome else f"Failed: {_one_line(result.failure)}",
+                _remark(result),
             ]
             for result in results
         ],
     )
+
+
+def _remark(result: Result) -> str:
+    if result.outcome is None:
+        return f"Failed: {_one_line(result.failure)}"
+    if not result.outcome.shortcut:
+        return result.row.remark
+    shortcut = _one_line(result.outcome.shortcut)
+    return f"{result.row.remark} The classes can be told apart without the anatomy: {shortcut}."
 
 
 def _published(result: Result, metric: str) -> str:
