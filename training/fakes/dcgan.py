@@ -18,6 +18,7 @@ from training.data.images import read_grey
 from training.fakes.adversarial import against
 from training.fakes.base import Fake, Generator, register
 from training.fakes.checkpoints import Stateful, load_checkpoint, save_checkpoint
+from training.fakes.device import best_device
 
 BASE_SIDE = 4
 LATENT = 100  # length of the noise vector, as in the paper
@@ -53,6 +54,7 @@ class DCGAN(Generator):
             raise ValueError(f"side must be 4 times a power of two, got {side}")
         self.side, self.output_side = side, output_side
         self.epochs, self.batch_size = epochs, batch_size
+        self.device = best_device()
         self.generator = _generator(width, stages)
         self.discriminator = _discriminator(width, stages)
 
@@ -60,7 +62,7 @@ class DCGAN(Generator):
         """Train both networks; see ``Generator.fit``."""
         torch.manual_seed(seed)
         for network in (self.generator, self.discriminator):
-            network.apply(_initialise)
+            network.apply(_initialise).to(self.device)
         optimisers = {
             name: torch.optim.Adam(network.parameters(), LEARNING_RATE, betas=BETAS)
             for name, network in (("g", self.generator), ("d", self.discriminator))
@@ -78,15 +80,16 @@ class DCGAN(Generator):
                 torch.manual_seed(seed + epoch)
                 self._epoch(images, optimisers["g"], optimisers["d"])
                 save_checkpoint(folder, state, epoch + 1)
-        self.generator.eval()
+        self.generator.cpu().eval()  # single images are made as fast there, and the same anywhere
 
     def _epoch(
         self, images: Tensor, optimiser_g: torch.optim.Adam, optimiser_d: torch.optim.Adam
     ) -> None:
         self.generator.train()
         for batch in images[torch.randperm(len(images))].split(self.batch_size):
-            flipped = torch.where(torch.rand(len(batch), 1, 1, 1) < 0.5, batch.flip(-1), batch)
-            fakes = self.generator(torch.randn(len(batch), LATENT, 1, 1))
+            mirror = torch.rand(len(batch), 1, 1, 1) < 0.5
+            flipped = torch.where(mirror, batch.flip(-1), batch).to(self.device)
+            fakes = self.generator(torch.randn(len(batch), LATENT, 1, 1).to(self.device))
             # One-sided label smoothing (Salimans et al. 2016) keeps the discriminator in reach.
             loss_d = against(self.discriminator(flipped), 0.9) + against(
                 self.discriminator(fakes.detach()), 0.0

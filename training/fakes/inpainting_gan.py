@@ -91,7 +91,7 @@ class InpaintingGAN(Generator):
             if trainer.resume(folder / tamper) < self.steps:
                 patches = patches or self._patches(scans, seed)
                 trainer.run(patches[tamper], self.steps, self.batch_size, folder / tamper)
-            painter.eval()
+            painter.cpu().eval()  # one patch at a time is painted
 
     def _patches(self, scans: Sequence[Path], seed: int) -> dict[str, Tensor]:
         found: dict[str, list[NDArray[np.float32]]] = {"injection": [], "removal": []}

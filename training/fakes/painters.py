@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from training.fakes.adversarial import against
 from training.fakes.checkpoints import load_checkpoint, save_checkpoint
+from training.fakes.device import best_device
 from training.seeding import generator_for
 
 PATCH_SIDE = 32
@@ -56,13 +57,14 @@ class PainterTraining:
         torch.manual_seed(seed)
         painter.apply(_redraw)  # it was built before the seed was known
         self.seed = seed
-        self.painter = painter
+        self.device = best_device()
+        self.painter = painter.to(self.device)
         self.critic = nn.Sequential(
             nn.Conv2d(2, 32, 4, stride=2, padding=1),
             nn.LeakyReLU(0.2),
             _block(32, 64, stride=2),
             nn.Conv2d(64, 1, 3, padding=1),
-        )
+        ).to(self.device)
         self.optimiser_p = torch.optim.Adam(painter.parameters(), 2e-4, betas=(0.5, 0.999))
         self.optimiser_c = torch.optim.Adam(self.critic.parameters(), 2e-4, betas=(0.5, 0.999))
         self.done = 0
@@ -89,7 +91,7 @@ class PainterTraining:
             batch = patches[torch.from_numpy(rng.integers(len(patches), size=batch_size))]
             if rng.random() < 0.5:
                 batch = batch.flip(-1)
-            self._step(torch.rot90(batch, int(rng.integers(4)), (-2, -1)))
+            self._step(torch.rot90(batch, int(rng.integers(4)), (-2, -1)).to(self.device))
             if (step + 1) % 100 == 0 or step + 1 == steps:
                 save_checkpoint(folder, self._parts, step + 1)
 
