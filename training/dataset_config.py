@@ -42,6 +42,8 @@ class FakesConfig:
             (``fakes --full-size``).
         least_change: Fakes whose mean change, within their mask, is less are left out: an edit that
             rounding undoes is none. In grey levels of 255; 0 keeps all.
+        teaches_only: Its fakes stand on the training side alone: traces to learn from that nobody
+            would forge with, so no operating point and no figure is about them.
         name: Of the folder of its fakes; needed where a generator stands twice in a data set.
     """
 
@@ -53,6 +55,7 @@ class FakesConfig:
     per_real_of: dict[str, int] = field(default_factory=dict, repr=False)
     full_size_arguments: dict[str, Any] = field(default_factory=dict, repr=False)
     least_change: float = field(default=0.0, repr=False)
+    teaches_only: bool = field(default=False, repr=False)
     name: str = field(default="", repr=False)
 
     @property

@@ -11,7 +11,7 @@ from app.detection.labels import Label
 from training.config import DatasetConfig, FakesConfig
 from training.data.images import read_grey, write_grey
 from training.data.manifest import Scan, on_side, read_index, write_index
-from training.data.splits import check_no_leak
+from training.data.splits import SIDES, check_no_leak
 from training.errors import ManifestError, StageMissingError, TooFewScansError
 from training.fakes.background import with_black_background
 from training.fakes.base import Fake, Generator, create
@@ -100,7 +100,8 @@ def _fill(
         for order, outcome in outcomes
         if outcome is not None and outcome.made
     ]
-    return [fake for fake in made if is_visible(fake, fakes.least_change)]
+    sides = ("train",) if fakes.teaches_only else SIDES
+    return [f for f in made if f.side in sides and is_visible(f, fakes.least_change)]
 
 
 def _batches(wanted: Sequence[Order], size: int) -> list[Sequence[Order]]:

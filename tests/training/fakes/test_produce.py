@@ -284,6 +284,18 @@ def test_what_full_size_would_be_does_not_make_a_smaller_set_stale(
     assert produce(replace(negatives, fakes=[fakes]), paths) == scans
 
 
+def test_fakes_that_only_teach_stand_on_the_training_side_alone(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+    everywhere = produce(negatives, paths)
+    teaching = replace(negatives.fakes[0], teaches_only=True)
+
+    scans = produce(replace(negatives, fakes=[teaching]), paths)
+
+    assert scans == [s for s in everywhere if not s.generator or s.side == "train"]
+
+
 @pytest.mark.parametrize("together", [1, 5])
 def test_whole_images_made_together_are_named_and_seeded_one_by_one(
     together: int, tmp_path: Path, paths: DatasetPaths, monkeypatch: pytest.MonkeyPatch
