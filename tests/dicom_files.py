@@ -1,6 +1,7 @@
 """Builds DICOM files attribute by attribute, each with a made-up patient in its header."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,11 @@ def make_dicom(stored: NDArray[Any], **attributes: Any) -> Dataset:
 
 
 def save_dicom(
-    dataset: Dataset, transfer_syntax: str = "explicit", *, frame: bytes | None = None
+    dataset: Dataset,
+    transfer_syntax: str = "explicit",
+    *,
+    frame: bytes | None = None,
+    frames: Sequence[bytes] = (),
 ) -> bytes:
     """Encode a data set as a DICOM Part 10 file.
 
@@ -84,6 +89,7 @@ def save_dicom(
         dataset: As ``make_dicom`` builds it.
         transfer_syntax: One of ``TRANSFER_SYNTAXES`` or, with a ``frame``, any UID.
         frame: A compressed image that takes the place of the pixels.
+        frames: Several of them.
     """
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
@@ -91,8 +97,10 @@ def save_dicom(
     if transfer_syntax == "rle":
         dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         dataset.compress(RLELossless, generate_instance_uid=False)
-    elif frame is not None or transfer_syntax in ("jpeg", "jpeg2000"):
-        dataset.PixelData = encapsulate([frame or _compressed(dataset, transfer_syntax)])
+    elif frames or frame is not None or transfer_syntax in ("jpeg", "jpeg2000"):
+        dataset.PixelData = encapsulate(
+            [*frames] or [frame or _compressed(dataset, transfer_syntax)]
+        )
         dataset["PixelData"].VR = "OB"
     dataset.file_meta.TransferSyntaxUID = TRANSFER_SYNTAXES.get(
         transfer_syntax, UID(transfer_syntax)

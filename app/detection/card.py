@@ -18,6 +18,7 @@ from app.errors import CardInvalidError, WeightsMissingError
 CARD_VERSION = 1
 MIN_IMAGE_SIZE = 16
 MAX_IMAGE_SIZE = 2048
+SLICE_KINDS = ("generator", "edit_size", "source")
 
 Parsed = TypeVar("Parsed")
 
@@ -78,6 +79,12 @@ class Estimate:
     high: float | None = None
     note: str = ""
 
+    def complement(self) -> "Estimate":
+        """Return the share of all others, with its interval."""
+        low, high = (None if end is None else 1 - end for end in (self.high, self.low))
+        value = None if self.value is None else 1 - self.value
+        return Estimate(value=value, low=low, high=high, note=self.note)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataSource:
@@ -99,6 +106,28 @@ class DataSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """How a checkpoint did on one kind of scan of its test side, where it errs more or less.
+
+    Attributes:
+        kind: What the scans have in common: ``generator`` or ``edit_size`` (of fakes), or
+            ``source`` (of authentic scans).
+        name: Which one, such as ``dcgan``.
+        wrong: Share of them that got the opposite verdict.
+        undecided: Share of them that got none.
+    """
+
+    kind: str
+    name: str
+    wrong: Estimate
+    undecided: Estimate
+
+    def __post_init__(self) -> None:
+        if self.kind not in SLICE_KINDS:
+            raise ValueError(f"a slice is of {', '.join(SLICE_KINDS)}, not of {self.kind!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """Everything known of one checkpoint.
 
@@ -114,6 +143,7 @@ class Card:
         intended_use: One or two sentences.
         limits: What it cannot do; known failures.
         training: How to train it again: config, seed, versions.
+        slices: Errors by kind of scan; older cards have none.
         version: Of the card's own format.
     """
 
@@ -130,6 +160,7 @@ class Card:
     intended_use: str
     limits: tuple[str, ...]
     training: Mapping[str, Any] = field(default_factory=dict)
+    slices: tuple[Slice, ...] = ()
     version: int = CARD_VERSION
 
     def to_json(self) -> str:
@@ -188,8 +219,15 @@ def _card_from(raw: Any) -> Card:
             "metrics_by_generator": estimates_of(raw["metrics_by_generator"]),
             "data": data_of(raw["data"]),
             "limits": tuple(raw["limits"]),
+            "slices": tuple(map(_slice_from, raw.get("slices", ()))),
         }
     )
+
+
+def _slice_from(raw: Any) -> Slice:
+    raw = checked(Slice, raw)
+    shares = {name: Estimate(**checked(Estimate, raw[name])) for name in ("wrong", "undecided")}
+    return Slice(**raw | shares)
 
 
 def architecture_of(raw: Any) -> ArchitectureSpec:
@@ -250,6 +288,7 @@ _JSON_TYPES: Mapping[Any, Callable[[Any], bool]] = {
     tuple[float, float, float]: lambda value: _is_list_of(value, _is_number),
     tuple[str, ...]: lambda value: _is_list_of(value, lambda item: isinstance(item, str)),
     tuple[DataSource, ...]: lambda value: isinstance(value, list),
+    tuple[Slice, ...]: lambda value: isinstance(value, list),
     Mapping[str, Any]: lambda value: isinstance(value, dict),
     Mapping[str, Estimate]: lambda value: isinstance(value, dict),
 }

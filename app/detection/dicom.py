@@ -1,174 +1,152 @@
 """From the bytes of a DICOM file to grey values. Headers are read for decoding and dropped."""
 
-import io
 import math
+from dataclasses import dataclass
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from PIL import Image
-from pydicom.encaps import generate_frames
-from pydicom.filereader import read_dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.multival import MultiValue
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
-from pydicom.uid import (
-    JPEG2000,
-    DeflatedExplicitVRLittleEndian,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    RLELossless,
-)
 
-from app.detection.codestreams import check_jpeg, check_jpeg2000, check_rle
+from app.detection.dicom_frames import check_pixels, count_frames, stored_values
+from app.detection.dicom_header import attributes_of_frame, read_header
 from app.detection.limits import DecodingLimits
+from app.detection.series import SeriesPosition, series_position
 from app.detection.spec import Window
-from app.errors import (
-    DamagedImageError,
-    MultiFrameError,
-    UnsupportedDicomError,
-    UploadError,
-)
-
-DICOM_PREAMBLE_BYTES = 128
-DICOM_PREFIX = b"DICM"
-FILE_META_GROUP = 0x0002
-SELF_SIZED_SYNTAXES = (JPEGBaseline8Bit, JPEGExtended12Bit, JPEG2000, JPEG2000Lossless)
-"""Transfer syntaxes whose frames declare a size of their own, beside that of the header."""
+from app.errors import DamagedImageError, UploadError
 
 LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in the grey value (ITU-R BT.601)."""
 
-# By default pydicom warns of a malformed header field with its value, which may name a person.
-pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+SMALLEST_WIDTH = 1e-6
+"""Of a window that is a mere step from black to white."""
+
+HOUNSFIELD_TYPES = ("", "HU", "HU_MOD", "US")
+"""What Rescale Type says of a CT in HU; US, "unspecified", is what many a converter writes."""
 
 
-def is_dicom(data: bytes) -> bool:
-    """Return whether the bytes carry the DICOM Part 10 prefix."""
-    return data.startswith(DICOM_PREFIX, DICOM_PREAMBLE_BYTES)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomScan:
+    """What one frame of a DICOM file shows, and what the file says of it.
+
+    Attributes:
+        grey: Grey values, float32 in [0, 1], shape ``[H, W]``; 0 is black.
+        frames: How many images the file holds.
+        declared_synthetic: Synthetic Data (0008,001C) says YES.
+        declared_annotated: Burned In Annotation (0028,0301) says YES.
+        series: Where the image stands in its series, if the file says.
+        hounsfield: What black and white stand for, in HU; None where they stand for no such thing.
+    """
+
+    grey: NDArray[np.float32]
+    frames: int
+    declared_synthetic: bool
+    declared_annotated: bool
+    series: SeriesPosition | None
+    hounsfield: tuple[float, float] | None
+
+
+def ends_of_window(window: Window) -> tuple[float, float]:
+    """Return the values that a window shows as black and as white."""
+    return window.center - window.width / 2, window.center + window.width / 2
 
 
 def apply_window(values: NDArray[np.float32], window: Window) -> NDArray[np.float32]:
     """Map values, such as Hounsfield units, to grey in [0, 1], clipping outside the window."""
-    low = window.center - window.width / 2
+    low, _ = ends_of_window(window)
     grey: NDArray[np.float32] = np.clip((values - low) / window.width, 0, 1).astype(np.float32)
     return grey
 
 
 def decode_dicom(
-    data: bytes, window: Window | None, limits: DecodingLimits
-) -> tuple[NDArray[np.float32], bool]:
-    """Decode a DICOM file.
+    data: bytes, window: Window | None, limits: DecodingLimits, frame: int, series_key: bytes
+) -> DicomScan:
+    """Decode one frame of a DICOM file.
 
     Args:
         data: The whole file.
         window: For slices in Hounsfield units; None where the file's own window is used.
         limits: What the file may cost.
-
-    Returns:
-        Grey values, float32 in [0, 1], shape ``[H, W]``, 0 is black; and whether the attribute
-        Synthetic Data (0008,001C) says YES.
+        frame: Which image, from 0.
+        series_key: With which the UID of the series is hashed.
 
     Raises:
-        UploadError: It is damaged, too big or too small in pixels, holds several images or no
-            image that can be judged.
+        UploadError: It is damaged, too big or too small in pixels, or holds no image, or none of
+            that number, that can be judged.
     """
     try:
-        dataset = _read(data)
-        _check_image(dataset, limits)
-        stored = _stored_pixels(dataset)
-        grey = _grey(dataset, stored, window)
-        is_synthetic = str(dataset.get("SyntheticData", "")).strip().upper() == "YES"
-    except UploadError:
+        dataset = read_header(data, limits)
+        check_pixels(dataset, frame, limits)
+        attributes = attributes_of_frame(dataset, frame)
+        stored = stored_values(dataset, frame)
+        is_in_window = stored.ndim == 2 and _is_in_hounsfield_units(attributes)
+        ct_window = window if is_in_window else None
+        grey = _grey(attributes, stored, ct_window)
+        if not np.isfinite(grey).all():
+            raise DamagedImageError("DICOM")
+        return DicomScan(
+            grey=np.ascontiguousarray(grey, dtype=np.float32),
+            frames=count_frames(dataset),
+            declared_synthetic=_says_yes(dataset, "SyntheticData"),
+            declared_annotated=_says_yes(dataset, "BurnedInAnnotation"),
+            series=series_position(attributes, series_key),
+            hounsfield=None if ct_window is None else ends_of_window(ct_window),
+        )
+    except (UploadError, MemoryError):
         raise
     except Exception as error:  # a hostile header or frame may make the parsers raise anything
         raise DamagedImageError("DICOM") from error
-    if not np.isfinite(grey).all():
-        raise DamagedImageError("DICOM")
-    return np.ascontiguousarray(grey, dtype=np.float32), is_synthetic
 
 
-def _read(data: bytes) -> pydicom.Dataset:
-    file = io.BytesIO(data)
-    file.seek(DICOM_PREAMBLE_BYTES + len(DICOM_PREFIX))
-    meta = read_dataset(
-        file,
-        is_implicit_VR=False,
-        is_little_endian=True,
-        stop_when=lambda tag, _vr, _length: tag.group != FILE_META_GROUP,
-    )
-    if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
-        # Inflating has no bound of its own; a small file could fill the memory.
-        raise UnsupportedDicomError("it is deflated; export it uncompressed")
-    return pydicom.dcmread(io.BytesIO(data))
-
-
-def _check_image(dataset: pydicom.Dataset, limits: DecodingLimits) -> None:
-    """Check what the header declares, before any pixel is decoded."""
-    if "PixelData" not in dataset:
-        raise UnsupportedDicomError("it holds no image")
-    limits.check_size(int(dataset.Columns), int(dataset.Rows))
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1:
-        raise MultiFrameError(frames)
-    if int(dataset.SamplesPerPixel) not in (1, 3):
-        raise UnsupportedDicomError("it is neither greyscale nor colour")
-    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
-        raise UnsupportedDicomError("its colours come from a palette; export it as greyscale")
-    if dataset.file_meta.TransferSyntaxUID in (RLELossless, *SELF_SIZED_SYNTAXES):
-        _check_frame(dataset, limits)
-
-
-def _check_frame(dataset: pydicom.Dataset, limits: DecodingLimits) -> None:
-    """Check what a compressed frame costs: the decoder goes by that, whatever the header says."""
-    frame = next(generate_frames(dataset.PixelData, number_of_frames=1))
-    if dataset.file_meta.TransferSyntaxUID == RLELossless:
-        check_rle(frame, int(dataset.Rows) * int(dataset.Columns))
-        return
-    check_jpeg(frame, "DICOM")
-    check_jpeg2000(frame)
-    with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as image:
-        limits.check_size(image.width, image.height)
-
-
-def _stored_pixels(dataset: pydicom.Dataset) -> NDArray[np.generic]:
-    """Return the stored values, shape ``[H, W]`` or, in RGB, ``[H, W, 3]``."""
-    try:
-        stored: NDArray[np.generic] = dataset.pixel_array
-    except (NotImplementedError, RuntimeError) as error:
-        raise UnsupportedDicomError(
-            "its compression is not supported or its image is damaged; export it uncompressed"
-        ) from error
-    return stored
+def _says_yes(dataset: FileDataset, keyword: str) -> bool:
+    return str(dataset.get(keyword, "")).strip().upper() == "YES"
 
 
 def _grey(
-    dataset: pydicom.Dataset, stored: NDArray[np.generic], window: Window | None
+    attributes: Dataset, stored: NDArray[np.integer], window: Window | None
 ) -> NDArray[np.float32]:
-    """Return grey values in [0, 1] of a single-frame image, 0 is black."""
+    """Return the grey values of a frame in [0, 1]; 0 is black, and so is what is padding.
+
+    Args:
+        attributes: What the file says of the frame.
+        stored: Its values, ``[H, W]`` or, in RGB, ``[H, W, 3]``.
+        window: For values in Hounsfield units; None for the file's own.
+    """
     if stored.ndim == 3:
-        return _luma(stored, int(dataset.BitsStored))
-    values = apply_modality_lut(stored, dataset).astype(np.float32)
+        return _luma(stored, int(attributes.BitsStored))
+    values = apply_modality_lut(stored, attributes).astype(np.float32)
     if not np.isfinite(values).all():
         raise DamagedImageError("DICOM")
-    if window is not None and _is_in_hounsfield_units(dataset):
+    grey = _shown(attributes, values, window)
+    padding = _padding(attributes)
+    if padding is not None:
+        grey[(stored >= padding[0]) & (stored <= padding[1])] = 0
+    return grey
+
+
+def _shown(
+    attributes: Dataset, values: NDArray[np.float32], window: Window | None
+) -> NDArray[np.float32]:
+    """Return rescaled values as they are to be seen, in [0, 1]."""
+    if window is not None:
         # Air is dark in this window, whatever way round the file wants to be shown.
         return apply_window(values, window)
-    if own_window := _own_window(dataset):
-        grey = apply_window(values, own_window)
-    elif "VOILUTSequence" in dataset:
-        lut_bits = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        looked_up = apply_voi_lut(values.round().astype(np.int32), dataset)
+    if own_window := _own_window(attributes):
+        grey = _apply_own_window(values, own_window, str(attributes.get("VOILUTFunction") or ""))
+    elif attributes.get("VOILUTSequence"):
+        lut_bits = int(attributes.VOILUTSequence[0].LUTDescriptor[2])
+        looked_up = apply_voi_lut(values.round().astype(np.int32), attributes)
         grey = looked_up.astype(np.float32) / np.float32(2**lut_bits - 1)
     else:
-        low, high = sorted(apply_modality_lut(_stored_range(dataset), dataset).tolist())
+        low, high = sorted(apply_modality_lut(_stored_range(attributes), attributes).tolist())
         grey = (values - np.float32(low)) / np.float32(high - low)
     grey = np.clip(grey, 0, 1)
-    is_inverted = dataset.get("PhotometricInterpretation") == "MONOCHROME1"
+    is_inverted = attributes.get("PhotometricInterpretation") == "MONOCHROME1"
     return np.float32(1) - grey if is_inverted else grey
 
 
-def _luma(stored: NDArray[np.generic], bits: int) -> NDArray[np.float32]:
+def _luma(stored: NDArray[np.integer], bits: int) -> NDArray[np.float32]:
     """Return the luma of colour samples ``[H, W, 3]`` of ``bits`` bits, channel by channel."""
     grey = np.zeros(stored.shape[:2], dtype=np.float32)
     for channel, share in enumerate(LUMA):
@@ -176,21 +154,44 @@ def _luma(stored: NDArray[np.generic], bits: int) -> NDArray[np.float32]:
     return np.clip(grey, 0, 1, out=grey)
 
 
-def _is_in_hounsfield_units(dataset: pydicom.Dataset) -> bool:
+def _is_in_hounsfield_units(attributes: Dataset) -> bool:
     """Return whether the rescaled values are HU: a CT that says how to rescale.
 
-    A CT exported as a screen capture has no rescale; its values are grey already.
+    A CT exported as a screen capture has no rescale; its values are grey already. Some values that
+    a spectral CT computes, such as effective atomic numbers, are none either and say so.
     """
-    return dataset.get("Modality") == "CT" and dataset.get("RescaleIntercept") is not None
+    rescale_type = str(attributes.get("RescaleType") or "").strip().upper()
+    return (
+        attributes.get("Modality") == "CT"
+        and attributes.get("RescaleIntercept") is not None
+        and rescale_type in HOUNSFIELD_TYPES
+    )
 
 
-def _own_window(dataset: pydicom.Dataset) -> Window | None:
+def _apply_own_window(
+    values: NDArray[np.float32], window: Window, function: str
+) -> NDArray[np.float32]:
+    """Map values to grey in [0, 1] as DICOM PS3.3 C.11.2.1.2 and C.11.2.1.3 say."""
+    if function == "SIGMOID":
+        with np.errstate(over="ignore"):  # far below the window the result is 0 all the same
+            exponent = (values - np.float32(window.center)) * np.float32(-4 / window.width)
+            shown: NDArray[np.float32] = np.float32(1) / (np.float32(1) + np.exp(exponent))
+        return shown
+    if function == "LINEAR_EXACT":
+        return apply_window(values, window)
+    # LINEAR: a window of 256 around 128 shows all values from 0 to 255.
+    steps = max(window.width - 1, SMALLEST_WIDTH)
+    return apply_window(values, Window(window.center - 0.5, steps))
+
+
+def _own_window(attributes: Dataset) -> Window | None:
     """Return the first window that the file itself proposes, if it proposes a usable one."""
-    center = _first_number(dataset.get("WindowCenter"))
-    width = _first_number(dataset.get("WindowWidth"))
-    if center is None or width is None or not (math.isfinite(center) and 1 <= width < math.inf):
+    center = _first_number(attributes.get("WindowCenter"))
+    width = _first_number(attributes.get("WindowWidth"))
+    least = 1 if attributes.get("VOILUTFunction") in (None, "", "LINEAR") else 0
+    if center is None or width is None or not math.isfinite(center):
         return None
-    return Window(center, width)
+    return Window(center, width) if least <= width < math.inf and width > 0 else None
 
 
 def _first_number(value: object) -> float | None:
@@ -200,9 +201,27 @@ def _first_number(value: object) -> float | None:
     return None if value is None or value == "" else float(str(value))
 
 
-def _stored_range(dataset: pydicom.Dataset) -> NDArray[np.int64]:
+def _padding(attributes: Dataset) -> tuple[int, int] | None:
+    """Return the least and the greatest stored value that stands for "no image here"."""
+    value = attributes.get("PixelPaddingValue")
+    if not isinstance(value, int):
+        return None
+    limit = attributes.get("PixelPaddingRangeLimit")
+    ends = [_as_stored(attributes, end) for end in (value, limit) if isinstance(end, int)]
+    return min(ends), max(ends)
+
+
+def _as_stored(attributes: Dataset, value: int) -> int:
+    """Return a value read with or without a sign, as scanners mix them up, as pixels are read."""
+    modulus = 1 << int(attributes.BitsAllocated)
+    value %= modulus
+    is_signed = int(attributes.PixelRepresentation) == 1
+    return value - modulus if is_signed and value >= modulus // 2 else value
+
+
+def _stored_range(attributes: Dataset) -> NDArray[np.int64]:
     """Return the least and the greatest value that the file's bit depth can store."""
-    bits = int(dataset.BitsStored)
-    if int(dataset.PixelRepresentation) == 1:
+    bits = int(attributes.BitsStored)
+    if int(attributes.PixelRepresentation) == 1:
         return np.array([-(2 ** (bits - 1)), 2 ** (bits - 1) - 1])
     return np.array([0, 2**bits - 1])

@@ -15,9 +15,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional
 
 from app.detection.architectures import Detector
-from app.detection.card import PreprocessingSpec
 from app.detection.gate_card import GATE_NAME, GateCard, read_gate_card
-from app.detection.preprocessing import normalise
 from app.detection.verdict import GateFinding
 from app.detection.weights import load_network
 from app.errors import WeightsDamagedError, WeightsMissingError
@@ -51,11 +49,6 @@ def thumbnail(grey: NDArray[np.float32], image_size: int) -> Tensor:
     image = torch.from_numpy(np.ascontiguousarray(grey))[None]
     small: Tensor = functional.resize(image, [image_size, image_size], antialias=True)[0]
     return small.clamp(0, 1)
-
-
-def gate_input(grey: NDArray[np.float32], spec: PreprocessingSpec) -> Tensor:
-    """Return the gate's input for one image, float32, shape ``[3, image_size, image_size]``."""
-    return normalise(thumbnail(grey, spec.image_size), spec)
 
 
 def gate_finding(logit: float, card: GateCard, *, is_overridden: bool) -> GateFinding:

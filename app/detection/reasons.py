@@ -1,5 +1,7 @@
 """The sentences that explain a verdict to a clinician. All of the engine's wording is here."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -74,14 +76,38 @@ def _reasons_of_verdict(finding: Finding, heatmap: NDArray[np.float32]) -> tuple
     )
 
 
+@dataclass(frozen=True, slots=True)
+class TriedVariant:
+    """A variant of a scan and what it got.
+
+    Attributes:
+        done: What was done to the scan, such as ``mirrored``.
+        probability: Calibrated probability of FAKE, in [0, 1].
+        is_turned: Whether it got the other answer than the scan itself.
+    """
+
+    done: str
+    probability: float
+    is_turned: bool
+
+
+def tried_variants(finding: Finding, stability: StabilityFinding) -> list[TriedVariant]:
+    """Return the variants that were tried of a scan, in words."""
+    score = finding.probability_fake or 0.0
+    return [
+        TriedVariant(
+            VARIANTS_IN_WORDS.get(name, name.replace("_", " ")),
+            probability,
+            turns(score, probability, finding.threshold),
+        )
+        for name, probability in stability.probabilities.items()
+    ]
+
+
 def _what_shook(finding: Finding, stability: StabilityFinding) -> str:
     """Name the variants that got another answer than the scan."""
     probability = finding.probability_fake or 0.0
-    done = [
-        VARIANTS_IN_WORDS.get(name, name.replace("_", " "))
-        for name, variant in stability.probabilities.items()
-        if turns(probability, variant, finding.threshold)
-    ]
+    done = [tried.done for tried in tried_variants(finding, stability) if tried.is_turned]
     called = "fake" if probability >= finding.threshold else "real"
     return (
         f"The score alone would call this scan {called}, but the detector changes its mind when "

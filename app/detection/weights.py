@@ -10,19 +10,21 @@ import tomllib
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
 
 from app.detection.architectures import Detector, build
 from app.detection.card import Card, read_card
-from app.detection.gate_card import GateCard
+from app.detection.gate_card import GATE_NAME, GateCard
 from app.detection.preprocessing import PREPROCESSING_VERSION
 from app.detection.spec import modalities
 from app.errors import VeriscanError, WeightsDamagedError, WeightsMissingError
 
 ACTIVE_FILE = "active.toml"
 CHECKPOINT_SUFFIX = ".safetensors"
+CARD_SUFFIX = ".json"
 CHECKPOINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -46,18 +48,41 @@ def active_checkpoint(weights_dir: Path, modality: str) -> Path:
         WeightsMissingError: None is named.
         WeightsDamagedError: ``active.toml`` cannot be read or names no plain file name.
     """
-    try:
-        active = tomllib.loads((weights_dir / ACTIVE_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise WeightsMissingError(_title(modality)) from None
-    except (OSError, ValueError) as error:
-        raise WeightsDamagedError(ACTIVE_FILE, "it is not readable TOML") from error
-    name = active.get(modality)
+    name = _active(weights_dir).get(modality)
     if name is None:
         raise WeightsMissingError(_title(modality))
     if not isinstance(name, str) or not CHECKPOINT_NAME.fullmatch(name):
         raise WeightsDamagedError(ACTIVE_FILE, f"{modality} names no checkpoint")
-    return weights_dir / modality / f"{name}.json"
+    return weights_dir / modality / f"{name}{CARD_SUFFIX}"
+
+
+def checkpoints(weights_dir: Path, modality: str) -> list[str]:
+    """Return the names of a modality's published checkpoints, in alphabetical order."""
+    names = {path.stem for path in (weights_dir / modality).glob(f"*{CARD_SUFFIX}")}
+    return sorted(name for name in names - {GATE_NAME} if CHECKPOINT_NAME.fullmatch(name))
+
+
+def checkpoint(weights_dir: Path, modality: str, name: str) -> Path:
+    """Return the card of a published checkpoint; a name is never taken for a path.
+
+    Raises:
+        WeightsMissingError: There is none of this name.
+    """
+    if name not in checkpoints(weights_dir, modality):
+        raise WeightsMissingError(repr(name))
+    return weights_dir / modality / f"{name}{CARD_SUFFIX}"
+
+
+def with_active(weights_dir: Path, modality: str, name: str) -> bytes:
+    """Return what ``active.toml`` is to hold for a checkpoint to serve a modality.
+
+    Raises:
+        WeightsDamagedError: The file that is there cannot be read.
+    """
+    active = _active(weights_dir) | {modality: name}
+    lines = ["# The checkpoint that serves each modality."]
+    lines += [f'{key} = "{value}"' for key, value in sorted(active.items())]
+    return ("\n".join(lines) + "\n").encode()
 
 
 def load_detector(card_path: Path) -> LoadedDetector:
@@ -106,6 +131,15 @@ def load_network(card_path: Path, card: Card | GateCard) -> Detector:
     except Exception as error:  # safetensors and torch raise many kinds for a foreign file
         raise WeightsDamagedError(name, "its tensors are not the network's") from error
     return network.eval()
+
+
+def _active(weights_dir: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads((weights_dir / ACTIVE_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise WeightsDamagedError(ACTIVE_FILE, "it is not readable TOML") from error
 
 
 def _as_float32(tensor: torch.Tensor) -> torch.Tensor:

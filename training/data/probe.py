@@ -17,7 +17,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 
-from app.detection.dicom import is_dicom
+from app.detection.dicom_header import is_dicom
 
 LIMIT = 0.60
 """Largest AUC of a column, or of all together, that is taken for chance."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.detection.decoding import decode
+from app.detection.decoding import decode_single
 from app.detection.spec import ModalitySpec
 from training.data.manifest import Scan
 from training.data.volumes import slice_grey
@@ -41,5 +41,5 @@ class RawScan:
             SourceError: The volume cannot be read.
         """
         if self.slice_index is None:
-            return decode(self.scan.path.read_bytes(), spec).grey
+            return decode_single(self.scan.path.read_bytes(), spec).grey
         return slice_grey(self.file, self.slice_index, spec)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from app.detection.decoding import decode
+from app.detection.decoding import decode_single
 from app.detection.explain import heatmap
 from app.detection.labels import Label
 from app.detection.spec import modality
@@ -92,7 +92,7 @@ def _choose(rows: list[Prediction], count: int) -> list[Prediction]:
 
 
 def _example(detector: LoadedDetector, scan: Scan, row: Prediction) -> Example:
-    grey = decode(scan.path.read_bytes(), modality(detector.card.modality)).grey
+    grey = decode_single(scan.path.read_bytes(), modality(detector.card.modality)).grey
     _, evidence = look(detector, grey)
     warm = heatmap(over_scan(evidence, grey.shape), detector.card.operating_point)
     outline = _outline(scan, grey.shape)

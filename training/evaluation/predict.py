@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.detection.decoding import decode
+from app.detection.decoding import decode_single
 from app.detection.preprocessing import preprocess, square_to_scan
 from app.detection.weights import LoadedDetector
 from app.errors import UploadError
@@ -154,7 +154,7 @@ def _judge_one(
     path = below(manifest, scan)
     try:
         spec = trainable_modality(detector.card.modality)
-        grey = decode(scan.path.read_bytes(), spec).grey
+        grey = decode_single(scan.path.read_bytes(), spec).grey
     except (UploadError, OSError) as error:
         return Judged(rows=[], skipped=[Skipped(path=path, reason=str(error))])
     if variations is None:

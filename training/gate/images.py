@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from app.detection.decoding import decode
+from app.detection.decoding import decode_single
 from app.detection.gate import thumbnail
 from app.detection.labels import Label
 from app.detection.spec import ModalitySpec
@@ -144,7 +144,7 @@ def read_thumbnails(images: Sequence[GateImage], spec: ModalitySpec) -> NDArray[
     small = np.empty((len(images), SIDE_PIXELS, SIDE_PIXELS), np.uint8)
     for row, image in enumerate(tqdm(images, desc="reading", unit="image")):
         try:
-            grey = decode(image.path.read_bytes(), spec).grey
+            grey = decode_single(image.path.read_bytes(), spec).grey
         except UploadError as error:
             raise ManifestError(image.path, str(error)) from error
         small[row] = np.rint(thumbnail(grey, SIDE_PIXELS).numpy() * 255)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.detection.card import Card, Estimate, read_card
+from app.detection.card import Card, Estimate, Slice, read_card
 from app.errors import CardInvalidError, WeightsMissingError
 from tests.factories import make_card
 
@@ -38,6 +38,38 @@ def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert path.read_text(encoding="utf-8").endswith("}\n")
 
 
+def test_a_card_says_where_its_network_errs(tmp_path: Path) -> None:
+    share = Estimate(value=0.04, low=0.01, high=0.08, note="221 scans of 146 patients")
+    part = Slice(kind="generator", name="dcgan", wrong=share, undecided=share.complement())
+    path = tmp_path / "tiny.json"
+    path.write_text(make_card(slices=(part,)).to_json(), encoding="utf-8")
+
+    assert read_card(path).slices == (part,)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"kind": "weather"}, "not of 'weather'"),
+        ({"wrong": 0.5}, "Estimate must be an object"),
+        ({"colour": "blue"}, "colour"),
+    ],
+)
+def test_a_slice_that_is_none_is_refused(tmp_path: Path, change: dict[str, Any], says: str) -> None:
+    raw = {"kind": "source", "name": "mosmed", "wrong": {"value": 0}, "undecided": {"value": None}}
+    path = written(tmp_path, lambda card: card.update(slices=[raw | change]))
+
+    with pytest.raises(CardInvalidError, match=says):
+        read_card(path)
+
+
+def test_the_rest_of_a_share_has_the_interval_turned_round() -> None:
+    rest = Estimate(value=0.25, low=0.125, high=0.5, note="8 scans").complement()
+
+    assert rest == Estimate(value=0.75, low=0.5, high=0.875, note="8 scans")
+    assert Estimate(value=None).complement() == Estimate(value=None)
+
+
 def test_a_card_that_is_not_there_is_missing(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissingError, match="tiny"):
         read_card(tmp_path / "tiny.json")
@@ -47,7 +79,7 @@ def test_a_card_that_is_not_there_is_missing(tmp_path: Path) -> None:
 def test_a_card_without_one_of_its_fields_is_refused(tmp_path: Path, field: str) -> None:
     path = written(tmp_path, lambda raw: raw.pop(field))
 
-    if field in ("training", "version"):  # these have defaults
+    if field in ("training", "slices", "version"):  # these have defaults
         assert read_card(path).name == "tiny"
     else:
         with pytest.raises(CardInvalidError, match=field):

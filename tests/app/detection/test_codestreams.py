@@ -129,6 +129,21 @@ def test_the_header_of_a_tile_counts_as_well() -> None:
         check_jpeg2000(changed)
 
 
+def boxed_jpeg2000() -> bytes:
+    return picture_bytes(Image.fromarray(grey8(make_grey(640, 640))), "JPEG2000")
+
+
+def test_a_jpeg_2000_in_boxes_is_read() -> None:
+    decode(as_dicom(boxed_jpeg2000(), JPEG2000_LOSSLESS), LUNG)
+
+
+def test_boxes_that_lead_nowhere_are_refused() -> None:
+    boxes = boxed_jpeg2000()
+
+    with pytest.raises(DamagedImageError):
+        decode(as_dicom(boxes[:12] + bytes(4) + boxes[16:], JPEG2000_LOSSLESS), LUNG)
+
+
 @pytest.mark.parametrize("length", [4, 20, 44, 50])
 def test_a_jpeg_2000_that_ends_in_its_header_is_refused(length: int) -> None:
     with pytest.raises(UploadError):

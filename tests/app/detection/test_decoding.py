@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from app.detection.decoding import DecodedScan, decode
+from app.detection.decoding import DecodedScan, decode, decode_single
 from app.detection.limits import MIN_SIDE_PIXELS, DecodingLimits
 from app.detection.spec import modality
 from app.errors import (
@@ -18,6 +18,7 @@ from app.errors import (
     EmptyFileError,
     FileTooLargeError,
     MultiFrameError,
+    NoSuchFrameError,
     TooFewPixelsError,
     TooManyPixelsError,
     UnsupportedDepthError,
@@ -187,7 +188,6 @@ def animated_png_bytes() -> bytes:
         (b"BM" + bytes(500), DamagedImageError),
         (float_tiff_bytes(), UnsupportedDepthError),
         (signed_tiff_bytes(), UnsupportedDepthError),
-        (tiff_bytes(frames=3), MultiFrameError),
         (animated_png_bytes(), MultiFrameError),
         (png_bytes(make_grey(MIN_SIDE_PIXELS - 1, 200)), TooFewPixelsError),
         (png_bytes(make_grey(200, 1)), TooFewPixelsError),
@@ -200,6 +200,19 @@ def test_a_file_that_cannot_be_judged_is_refused_with_the_reason(
         decoded(data)
 
     assert str(raised.value).endswith(".")
+
+
+def test_each_image_of_a_tiff_can_be_had() -> None:
+    data = tiff_bytes(frames=3)
+
+    scans = [decode(data, modality("lung_ct"), frame=frame) for frame in range(3)]
+
+    assert [scan.frames for scan in scans] == [3, 3, 3]
+    for frame in (3, -1):
+        with pytest.raises(NoSuchFrameError, match="holds 3"):
+            decode(data, modality("lung_ct"), frame=frame)
+    with pytest.raises(MultiFrameError, match="3 images"):
+        decode_single(data, modality("lung_ct"))
 
 
 def test_the_smallest_accepted_side_is_accepted() -> None:

@@ -11,11 +11,11 @@ from PIL import Image
 from pydicom.dataset import Dataset
 
 from app.detection.decoding import DecodedScan, decode
-from app.detection.dicom import apply_window, is_dicom
+from app.detection.dicom import apply_window
+from app.detection.dicom_header import is_dicom
 from app.detection.spec import ModalitySpec, Window, modality
 from app.errors import (
     DamagedImageError,
-    MultiFrameError,
     TooFewPixelsError,
     TooManyPixelsError,
     UnsupportedDicomError,
@@ -169,7 +169,8 @@ def test_the_first_window_of_a_radiograph_is_used(window: dict[str, Any]) -> Non
 
     grey = decoded(radiograph(stored, **window), KNEE_XRAY).grey
 
-    assert np.abs(grey - make_grey()).max() <= 0.5 / 500 + 1e-6
+    # From 750 to 1249, as DICOM defines a linear window of 500 around 1000.
+    assert np.abs(grey - np.clip((stored - 750) / 499, 0, 1)).max() <= 1e-6
 
 
 @pytest.mark.parametrize(
@@ -278,9 +279,7 @@ def without_pixels() -> bytes:
 @pytest.mark.parametrize(
     ("make", "error", "says"),
     [
-        (lambda: dicom_bytes(transfer_syntax="deflated"), UnsupportedDicomError, "deflated"),
         (without_pixels, UnsupportedDicomError, "no image"),
-        (lambda: save_dicom(make_dicom(np.stack([grey16()] * 3))), MultiFrameError, "3 images"),
         (lambda: dicom_bytes(make_grey(200, 63)), TooFewPixelsError, "200 × 63"),
         (
             lambda: radiograph(grey8(), PhotometricInterpretation="PALETTE COLOR"),
@@ -310,10 +309,8 @@ def test_a_dicom_file_that_cannot_be_judged_is_refused_with_the_reason(
 @pytest.mark.parametrize(
     "syntax",
     [
-        "1.2.840.10008.1.2.4.80",  # JPEG-LS
-        "1.2.840.10008.1.2.4.70",  # JPEG lossless
         "1.2.840.10008.1.2.4.100",  # MPEG-2
-        "1.2.840.10008.1.2.4.201",  # high-throughput JPEG 2000
+        "1.2.840.10008.1.2.4.102",  # H.264
     ],
 )
 def test_a_compression_that_cannot_be_read_is_named_as_the_reason(syntax: str) -> None:

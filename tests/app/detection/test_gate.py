@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from app.detection.gate import gate_finding, gate_input, load_gate, thumbnail
+from app.detection.gate import gate_finding, load_gate, thumbnail
 from app.detection.gate_card import GateCard, read_gate_card
-from app.detection.preprocessing import normalise
 from app.errors import CardInvalidError, WeightsDamagedError
-from tests.factories import make_gate_card, make_grey, publish_tiny_gate
+from tests.factories import make_gate_card, publish_tiny_gate
 
 
 def test_a_card_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -67,13 +66,6 @@ def test_a_thumbnail_ignores_the_aspect_ratio_and_keeps_the_range() -> None:
     assert small.min() >= 0
     assert small.max() <= 1
     assert torch.allclose(small[4:-4, 4:-4], torch.tensor(0.5), atol=0.02)
-
-
-def test_the_gates_input_is_the_normalised_thumbnail() -> None:
-    spec = make_gate_card().preprocessing
-    grey = make_grey(200, 90)
-
-    assert torch.equal(gate_input(grey, spec), normalise(thumbnail(grey, spec.image_size), spec))
 
 
 @pytest.mark.parametrize("logit", [-1e9, -3.0, 0.0, 2.5, 1e9])
