@@ -14,8 +14,12 @@ from gunicorn.glogging import Logger
 
 from app.config import CANNOT_START, Settings
 from app.errors import SettingError, VeriscanError
+from app.logs import FIELDS, formatter
 
 DEFAULT_PORT = 8000
+REQUEST_ID = "{x-request-id}o"  # the header of the answer, as gunicorn calls it
+SPARE_THREADS = 64
+MOST_WAITING_THREADS = 192
 
 
 def _port() -> int:
@@ -34,7 +38,28 @@ except SettingError as error:
 
 
 class OneLineLogger(Logger):  # type: ignore[misc]  # gunicorn has no types
-    """Writes a path as it was sent: decoded, a line end in it would forge a line of the log."""
+    """Writes a path as it was sent: decoded, a line end in it would forge a line of the log.
+
+    With ``VERISCAN_LOG_FORMAT=json`` each line of both logs is a JSON object.
+    """
+
+    def setup(self, cfg: Any) -> None:
+        """Set up the logs."""
+        super().setup(cfg)
+        if _settings.log_format == "json":
+            for handler in (*self.error_log.handlers, *self.access_log.handlers):
+                handler.setFormatter(formatter("json"))
+
+    def access(self, resp: Any, req: Any, environ: Any, request_time: Any) -> None:
+        """Write the line of a request that was answered."""
+        if _settings.log_format != "json":
+            super().access(resp, req, environ, request_time)
+            return
+        atoms = self.atoms(resp, req, environ, request_time)
+        names = {"address": "h", "method": "m", "path": "U", "status": "s", "bytes": "B", "ms": "M"}
+        fields = {name: atoms[atom] for name, atom in names.items()}
+        fields["request_id"] = atoms.get(REQUEST_ID, "")
+        self.access_log.info("request", extra={FIELDS: fields})
 
     def atoms(self, resp: Any, req: Any, environ: Any, request_time: Any) -> dict[str, Any]:
         """Return what the format of the access log may name."""
@@ -49,8 +74,9 @@ bind = _bind
 workers = 1
 worker_class = "gthread"
 # A thread is held by each upload on its way and by each page that waits for a verdict; what is dear
-# (decoding, hashing, judging) has bounds of its own, so there may be many.
-threads = 64
+# (decoding, hashing, judging) has bounds of its own, so there may be many. With more than the
+# queue has places, somebody is always free to tell a client at once that it is full.
+threads = SPARE_THREADS + min(_settings.queue_size, MOST_WAITING_THREADS)
 # The worker gives a sign of life every second, but not while it loads weights at the start.
 timeout = 120
 # Enough for the scan in work to get its verdict when the server is stopped.
@@ -66,7 +92,7 @@ forwarded_allow_ips = ""
 # Path without query string and referrer: neither what was typed nor where from is recorded.
 accesslog = "-"
 logger_class = OneLineLogger
-access_log_format = '%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms'
+access_log_format = f'%(h)s %(t)s "%(m)s %(U)s" %(s)s %(B)s bytes %(M)s ms %({REQUEST_ID})s'
 loglevel = _settings.log_level.lower()
 
 

@@ -17,7 +17,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from app.detection.card import Card, read_card
-from app.detection.weights import ACTIVE_FILE, CHECKPOINT_SUFFIX
+from app.detection.weights import ACTIVE_FILE, CHECKPOINT_SUFFIX, with_active
 from app.errors import VeriscanError
 from training.errors import RollbackError
 
@@ -217,11 +217,9 @@ class Shelf:
 
 def choose(weights_dir: Path, modality: str, name: str) -> None:
     """Name the checkpoint that serves a modality in ``active.toml``."""
-    active = _active(weights_dir) | {modality: name}
-    lines = ["# The checkpoint that serves each modality."]
-    lines += [f'{key} = "{value}"' for key, value in sorted(active.items())]
+    content = with_active(weights_dir, modality, name)
     weights_dir.mkdir(parents=True, exist_ok=True)
-    write_durably(weights_dir / ACTIVE_FILE, ("\n".join(lines) + "\n").encode())
+    write_durably(weights_dir / ACTIVE_FILE, content)
 
 
 def _active(weights_dir: Path) -> dict[str, str]:

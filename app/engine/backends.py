@@ -1,23 +1,46 @@
 """How a network is run on a device. One backend runs one network.
 
-A runtime of another kind, such as an exported graph for the CPU, is one more class with
-``batch_limit`` and ``run``, chosen in ``make_backend``.
+A runtime of another kind is one more class with ``batch_limit`` and ``run``, chosen in
+``make_backend``.
 """
 
 import copy
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from app.detection.architectures import Detector
+from app.detection.architectures import Detector, DetectorOutput
+from app.detection.card import Card, PreprocessingSpec
+from app.detection.gate_card import GateCard
+from app.detection.preprocessing import normalise
 from app.engine.protocol import CPU, CUDA
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """On what the networks run.
+
+    Attributes:
+        device: ``cpu`` or ``cuda``.
+        max_batch: How many scans a GPU judges at once.
+        threads: Threads for one scan on the CPU; None is one a core.
+        graphs_dir: Folder for graphs that were exported for the CPU, made where missing; None
+            runs PyTorch itself, which needs no export and is slower.
+    """
+
+    device: str
+    max_batch: int = 1
+    threads: int | None = None
+    graphs_dir: Path | None = None
 
 
 class BatchOutput(NamedTuple):
@@ -26,7 +49,7 @@ class BatchOutput(NamedTuple):
     Attributes:
         logits: Before calibration, positive towards FAKE, float32, shape ``[B]``.
         evidence: The logit of each cell, float32, shape ``[B, h, w]``.
-        device: Where it ran in the end: ``cpu`` or ``cuda``.
+        device: Where it ran in the end: ``cpu``, ``cpu (openvino)`` or ``cuda``.
     """
 
     logits: NDArray[np.float32]
@@ -41,8 +64,32 @@ class Backend(Protocol):
     def batch_limit(self) -> int:
         """The largest batch worth running, in scans."""
 
-    def run(self, images: Tensor) -> BatchOutput:
-        """Judge normalised images on the CPU, float32, shape ``[B, 3, S, S]``."""
+    def run(self, squares: Tensor) -> BatchOutput:
+        """Judge grey values on the CPU, float32 in [0, 1], shape ``[B, S, S]``."""
+
+
+class GreyReader(nn.Module):
+    """A detector that takes grey values: to normalise them is its first step.
+
+    A third of what the network itself reads has to be moved to it, and an exported graph contains
+    everything from the prepared scan on.
+
+    Args:
+        network: In evaluation mode.
+        preprocessing: From the card of its weights.
+    """
+
+    def __init__(self, network: Detector, preprocessing: PreprocessingSpec) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.preprocessing = preprocessing
+        self.eval()
+
+    def forward(self, squares: Tensor) -> DetectorOutput:
+        """Return logits and evidence for grey values in [0, 1], shape ``[B, S, S]``."""
+        images = normalise(squares, self.preprocessing)
+        output: DetectorOutput = self.network(images.contiguous(memory_format=torch.channels_last))
+        return output
 
 
 class CpuBackend:
@@ -55,13 +102,13 @@ class CpuBackend:
 
     batch_limit = 1
 
-    def __init__(self, network: Detector) -> None:
-        self._network = network.to(memory_format=torch.channels_last)
+    def __init__(self, reader: GreyReader) -> None:
+        self._reader = reader
 
-    def run(self, images: Tensor) -> BatchOutput:
-        """Judge normalised images, float32, shape ``[B, 3, S, S]``."""
+    def run(self, squares: Tensor) -> BatchOutput:
+        """Judge grey values, float32 in [0, 1], shape ``[B, S, S]``."""
         with torch.inference_mode():
-            logits, evidence = self._network(images.contiguous(memory_format=torch.channels_last))
+            logits, evidence = self._reader(squares)
         return BatchOutput(logits.numpy(), evidence.numpy(), CPU)
 
 
@@ -72,42 +119,61 @@ class CudaBackend:
     A batch that does not fit into the GPU's memory is halved until it does.
 
     Args:
-        network: On the CPU; a copy moves to the GPU.
+        reader: On the CPU; a copy moves to the GPU.
         max_batch: Largest batch, in scans.
     """
 
-    def __init__(self, network: Detector, max_batch: int) -> None:
+    def __init__(self, reader: GreyReader, max_batch: int) -> None:
         self._max_batch = max_batch
-        on_gpu = copy.deepcopy(network).to(CUDA)
-        self._network = on_gpu.to(memory_format=torch.channels_last)
-        self._on_cpu = CpuBackend(network)
+        self._reader = copy.deepcopy(reader).to(CUDA)
+        self._on_cpu = CpuBackend(reader)
 
     @property
     def batch_limit(self) -> int:
         """The largest batch worth running, in scans."""
         return self._max_batch
 
-    def run(self, images: Tensor) -> BatchOutput:
-        """Judge normalised images on the CPU, float32, shape ``[B, 3, S, S]``."""
-        return run_halving(self._run_on_gpu, self._on_cpu.run, images)
+    def run(self, squares: Tensor) -> BatchOutput:
+        """Judge grey values on the CPU, float32 in [0, 1], shape ``[B, S, S]``."""
+        return run_halving(self._run_on_gpu, self._on_cpu.run, squares)
 
-    def _run_on_gpu(self, images: Tensor) -> BatchOutput:
-        output = self._forward(images, half_precision=True)
+    def _run_on_gpu(self, squares: Tensor) -> BatchOutput:
+        # From page-locked memory the copy goes at the full speed of the bus.
+        on_gpu = squares.pin_memory().to(CUDA, non_blocking=True)
+        output = self._forward(on_gpu, half_precision=True)
         if not (np.isfinite(output.logits).all() and np.isfinite(output.evidence).all()):
-            output = self._forward(images, half_precision=False)
+            output = self._forward(on_gpu, half_precision=False)
         return output
 
-    def _forward(self, images: Tensor, *, half_precision: bool) -> BatchOutput:
+    def _forward(self, squares: Tensor, *, half_precision: bool) -> BatchOutput:
         with torch.inference_mode(), torch.autocast(CUDA, torch.float16, enabled=half_precision):
-            logits, evidence = self._network(
-                images.to(CUDA).contiguous(memory_format=torch.channels_last)
-            )
+            logits, evidence = self._reader(squares)
         return BatchOutput(logits.float().cpu().numpy(), evidence.float().cpu().numpy(), CUDA)
 
 
-def make_backend(network: Detector, device: str, max_batch: int) -> Backend:
-    """Return what runs ``network`` on ``device`` (``cpu`` or ``cuda``)."""
-    return CudaBackend(network, max_batch) if device == CUDA else CpuBackend(network)
+def make_backend(network: Detector, card: Card | GateCard, machine: Machine) -> Backend:
+    """Return what runs a network on a machine.
+
+    Args:
+        network: In evaluation mode, float32, on the CPU.
+        card: Of its weights.
+        machine: What to run it on. A GPU without room for the network leaves it to the CPU.
+    """
+    reader = GreyReader(network, card.preprocessing)
+    if machine.device == CUDA:
+        try:
+            return CudaBackend(reader, machine.max_batch)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            logger.warning("The GPU has no memory for a network; it runs on the CPU.")
+    if machine.graphs_dir is not None:
+        from app.engine.graphs import GraphCache, graph_backend
+
+        try:
+            return graph_backend(reader, card, GraphCache(machine.graphs_dir), machine.threads)
+        except Exception:  # not installed, a network that cannot be exported, a disk that is full …
+            logger.warning("A network runs in PyTorch, which is slower.", exc_info=True)
+    return CpuBackend(reader)
 
 
 def run_halving(

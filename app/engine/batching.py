@@ -15,6 +15,8 @@ from app.errors import EngineError, EngineStoppedError, QueueFullError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from app.engine.serving import Serving
+
 PACE_BATCHES = 32
 FIRST_GUESS_S = 1.0
 
@@ -24,20 +26,22 @@ class WaitingScan:
     """A prepared scan with the future that its sender holds.
 
     Attributes:
-        modality: Key of the modality.
+        serving: What prepared it, and will judge it even if its modality is served by something
+            else by then.
         square: The scan at the size that the network reads, grey values, float32 in [0, 1],
             shape ``[S, S]``.
         height: Of the scan before it was prepared, in pixels.
         width: Of the scan before it was prepared, in pixels.
-        gate_image: The gate's input, float32, shape ``[3, T, T]``; None where there is no gate.
+        thumbnail: What the gate reads, grey values, float32 in [0, 1], shape ``[T, T]``; None
+            where there is no gate.
         override_gate: Whether it is judged whatever the gate says.
     """
 
-    modality: str
+    serving: "Serving"
     square: "Tensor"
     height: int
     width: int
-    gate_image: "Tensor | None" = None
+    thumbnail: "Tensor | None" = None
     override_gate: bool = False
     future: "Future[Judgement]" = field(default_factory=Future)
 
@@ -101,8 +105,8 @@ class ScanQueue:
         """Whether the queue takes no scans any more."""
         return self._is_closed
 
-    def check_room(self) -> None:
-        """Check that a scan could be put now, before any work is spent on it.
+    def check_room(self, scans: int = 1) -> None:
+        """Check that so many scans could be put now, before any work is spent on them.
 
         Raises:
             EngineStoppedError: The queue is closed.
@@ -111,7 +115,7 @@ class ScanQueue:
         with self._changed:
             if self._is_closed:
                 raise EngineStoppedError
-            if len(self._waiting) >= self._max_scans:
+            if len(self._waiting) + scans > self._max_scans:
                 raise QueueFullError(self._pace.estimate_s(len(self._waiting)))
 
     def put(self, scan: WaitingScan) -> None:
@@ -121,14 +125,14 @@ class ScanQueue:
             self._waiting.append(scan)
             self._changed.notify()
 
-    def take(self, batch_limit: Callable[[str], int]) -> list[WaitingScan]:
-        """Wait for scans and take a batch: the oldest and others of its modality, oldest first.
+    def take(self, batch_limit: Callable[["Serving"], int]) -> list[WaitingScan]:
+        """Wait for scans and take a batch: the oldest and others for the same network, in order.
 
         Nothing waits for a batch to fill: a scan that comes to an idle engine leaves at once, and
         under load the scans that gather behind a running batch make up the next one.
 
         Args:
-            batch_limit: The largest batch of a modality, by its key.
+            batch_limit: The largest batch of what serves a modality.
 
         Returns:
             At least one scan; none once the queue is closed.
@@ -137,9 +141,9 @@ class ScanQueue:
             self._changed.wait_for(lambda: self._waiting or self._is_closed)
             if self._is_closed:
                 return []
-            modality = self._waiting[0].modality
-            limit = batch_limit(modality)
-            batch = [scan for scan in self._waiting if scan.modality == modality][:limit]
+            serving = self._waiting[0].serving
+            limit = batch_limit(serving)
+            batch = [scan for scan in self._waiting if scan.serving is serving][:limit]
             taken = set(map(id, batch))
             self._waiting = [scan for scan in self._waiting if id(scan) not in taken]
             return batch

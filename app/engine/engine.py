@@ -1,14 +1,17 @@
-"""The engine that runs inside the web process: a queue, one worker thread, the networks.
+"""The engine that runs inside the web process: a queue, worker threads, the networks.
 
 PyTorch takes seconds to load, so it is imported where the engine starts: a command that only needs
 the accounts is quick.
 """
 
+import ctypes
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -16,10 +19,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from app.detection.card import Card
 from app.detection.spec import modalities
 from app.detection.spec import modality as spec_of
 from app.engine.batching import Pace, ScanQueue, WaitingScan
-from app.engine.protocol import CPU, CUDA, Availability, Judgement
+from app.engine.protocol import CPU, CUDA, Availability, Candidate, EngineFigures, Judgement
 from app.errors import (
     DeviceUnavailableError,
     EngineStoppedError,
@@ -29,6 +33,7 @@ from app.errors import (
 )
 
 if TYPE_CHECKING:
+    from app.engine.backends import Machine
     from app.engine.serving import Serving
 
 DEVICES = ("auto", CPU, CUDA)
@@ -36,6 +41,8 @@ NOT_STARTED = "Its detector is not loaded yet."
 DOES_NOT_RUN = "Its detector does not run on this machine."
 STOP_TIMEOUT_S = 30.0
 RESTART_DELAY_S = 0.1
+GPU_WORKERS = 2
+"""While the GPU has the scans of one, the other makes the variants of its own."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +58,10 @@ class InProcessEngine:
         max_queue: How many scans may wait.
         max_batch: How many scans the GPU judges at once; the CPU judges one at a time.
         device: ``cpu``, ``cuda`` or ``auto``, which takes the GPU if there is one.
-        threads: Threads that PyTorch may use for one scan on the CPU, in this whole process;
-            None leaves PyTorch's own choice, which is one a core.
-        only: Keys of the modalities to load; all where None.
+        threads: Threads for one scan on the CPU, also for all else that PyTorch does in this
+            process; None is one a core.
+        graphs_dir: Where graphs that are exported for the CPU are kept; None judges with PyTorch
+            itself, which is slower but has nothing to export.
     """
 
     def __init__(
@@ -64,7 +72,7 @@ class InProcessEngine:
         max_batch: int,
         device: str = "auto",
         threads: int | None = None,
-        only: Collection[str] | None = None,
+        graphs_dir: Path | None = None,
     ) -> None:
         if device not in DEVICES:
             raise ValueError(f"device must be one of {', '.join(DEVICES)}, got {device!r}")
@@ -75,24 +83,31 @@ class InProcessEngine:
         self._wanted_device = device
         self._device = CUDA if device == CUDA else CPU
         self._threads = threads
-        self._only = only
+        self._graphs_dir = graphs_dir
         self._pace = Pace()
         self._queue = ScanQueue(max_queue, self._pace)
         self._serving: dict[str, Serving] = {}
+        self._shadows: dict[str, Serving] = {}
         self._reasons: dict[str, str] = {}
         self._lifecycle = threading.Lock()
-        self._worker: threading.Thread | None = None
-        self._in_flight: Sequence[WaitingScan] = ()
+        self._activation = threading.Lock()
+        self._workers: tuple[threading.Thread, ...] = ()
+        self._in_flight: dict[int, Sequence[WaitingScan]] = {}
+        self._restarts = 0
+        self._batches: Counter[int] = Counter()
 
     @property
     def device(self) -> str:
         """Where the networks run, ``cpu`` or ``cuda``; settled once the engine has started."""
         return self._device
 
-    def start(self) -> None:
+    def start(self, only: Collection[str] | None = None) -> None:
         """Load the published weights and begin to serve. A second call does nothing.
 
         A modality whose weights cannot be used is unavailable; the others serve.
+
+        Args:
+            only: Keys of the modalities to load; all where None.
 
         Raises:
             DeviceUnavailableError: A GPU was asked for by name and there is none.
@@ -101,7 +116,7 @@ class InProcessEngine:
         with self._lifecycle:
             if self._queue.is_closed:
                 raise EngineStoppedError
-            if self._worker is not None:
+            if self._workers:
                 return
             self._device = _settled(self._wanted_device)
             if self._threads is not None:
@@ -109,22 +124,24 @@ class InProcessEngine:
 
                 torch.set_num_threads(self._threads)
             for key in modalities():
-                if self._only is None or key in self._only:
+                if only is None or key in only:
                     self._load(key)
-            self._worker = threading.Thread(target=self._work, name="veriscan-engine", daemon=True)
-            self._worker.start()
+            _give_memory_back()
+            count = GPU_WORKERS if self._device == CUDA else 1
+            self._workers = tuple(self._new_worker(number) for number in range(count))
 
     def stop(self) -> None:
         """Stop serving: the batch in the network is finished, waiting scans are turned away."""
         for scan in self._queue.close():
             scan.fail(EngineStoppedError())
         with self._lifecycle:
-            worker = self._worker
-        if worker is None or worker is threading.current_thread():
-            return
-        worker.join(STOP_TIMEOUT_S)
-        for scan in self._in_flight:
-            scan.fail(EngineStoppedError())
+            workers = self._workers
+        for worker in workers:
+            if worker is not threading.current_thread():
+                worker.join(STOP_TIMEOUT_S)
+        for scans in tuple(self._in_flight.values()):
+            for scan in scans:
+                scan.fail(EngineStoppedError())
 
     def availability(self) -> Mapping[str, Availability]:
         """Return for every known modality whether it can be judged, by key."""
@@ -160,12 +177,115 @@ class InProcessEngine:
         """Return how many scans are waiting."""
         return len(self._queue)
 
+    def check_room(self, scans: int = 1) -> None:
+        """Check that so many scans could be submitted now, before any work is spent on them.
+
+        Raises:
+            QueueFullError: Too many scans are waiting.
+            EngineStoppedError: The engine has been stopped.
+        """
+        self._queue.check_room(scans)
+
+    # --- changing what serves ---------------------------------------------------------------
+
+    def candidates(self, modality: str) -> Sequence[Candidate]:
+        """Return the checkpoints in the weights folder that are for a modality, by name.
+
+        Raises:
+            UnknownModalityError: There is no such modality.
+        """
+        from app.engine.activation import candidates
+
+        spec_of(modality)
+        serving = self._serving.get(modality)
+        return candidates(self._weights_dir, modality, serving.card if serving else None)
+
+    def activate(self, modality: str, name: str) -> Card:
+        """Let another checkpoint serve. See ``app.engine.protocol.Engine.activate``.
+
+        Raises:
+            UnknownModalityError: There is no such modality.
+            WeightsError: The checkpoint cannot be used.
+            ActivationError: It could be, but the choice cannot be written down.
+            EngineStoppedError: The engine does not run.
+        """
+        from app.engine.activation import choose
+        from app.engine.serving import load_serving
+
+        spec_of(modality)
+        # Not the lock of the start, on which every request waits for the engine to be ready.
+        with self._activation:
+            if self._queue.is_closed or not self._workers:
+                raise EngineStoppedError
+            serving = load_serving(self._weights_dir, modality, self._machine(), name)
+            choose(self._weights_dir, modality, name)
+            self._serving[modality] = serving
+            _give_memory_back()
+        logger.info("%s is now served by %s (%s).", modality, name, serving.card.sha256)
+        return serving.card
+
+    # --- a candidate in the shadow ----------------------------------------------------------
+
+    def start_shadow(self, modality: str, name: str) -> Card:
+        """Load a candidate. See ``app.engine.protocol.ShadowEngine.start_shadow``.
+
+        Raises:
+            UnknownModalityError: There is no such modality.
+            WeightsError: The candidate cannot be used.
+            EngineStoppedError: The engine does not run.
+        """
+        from app.engine.serving import load_serving
+
+        spec_of(modality)
+        with self._activation:
+            if self._queue.is_closed or not self._workers:
+                raise EngineStoppedError
+            candidate = load_serving(self._weights_dir, modality, self._machine(), name)
+            self._shadows[modality] = candidate
+        logger.info("%s is judged by %s in the shadow.", modality, name)
+        return candidate.card
+
+    def stop_shadow(self, modality: str) -> None:
+        """Let go of the candidate of a modality; does nothing where there is none."""
+        self._shadows.pop(modality, None)
+
+    def submit_shadow(self, modality: str, scan: NDArray[np.float32]) -> "Future[Judgement] | None":
+        """Let the candidate judge a scan as well. See ``ShadowEngine.submit_shadow``."""
+        candidate = self._shadows.get(modality)
+        # The scan itself may still be in the queue; beyond that, people wait.
+        if candidate is None or len(self._queue) > 1:
+            return None
+        waiting = candidate.prepare(scan)
+        self._queue.put(waiting)
+        return waiting.future
+
+    def figures(self) -> EngineFigures:
+        """Return what this engine has done since its start."""
+        is_alive = bool(self._workers) and all(worker.is_alive() for worker in self._workers)
+        return EngineFigures(
+            is_alive=is_alive and not self._queue.is_closed,
+            restarts=self._restarts,
+            batches=dict(self._batches),
+        )
+
+    # --- loading ----------------------------------------------------------------------------
+
+    def _machine(self) -> "Machine":
+        from app.engine.backends import Machine
+
+        return Machine(
+            device=self._device,
+            max_batch=self._max_batch,
+            threads=self._threads,
+            graphs_dir=self._graphs_dir,
+        )
+
     def _load(self, key: str) -> None:
         """Load what serves a modality, or note why nothing does."""
         from app.engine.serving import load_serving
 
         try:
-            serving = load_serving(self._weights_dir, key, self._device, self._max_batch)
+            serving = load_serving(self._weights_dir, key, self._machine())
         except VeriscanError as error:
             logger.error("The modality %s is unavailable: %s", key, error)
             self._reasons[key] = str(error)
@@ -184,29 +304,36 @@ class InProcessEngine:
             return Availability(modality=key, card=serving.card, gate_card=gate_card)
         return Availability(modality=key, reason=self._reasons.get(key, NOT_STARTED))
 
-    # --- the worker thread ------------------------------------------------------------------
+    # --- the worker threads -----------------------------------------------------------------
 
-    def _work(self) -> None:
+    def _new_worker(self, number: int) -> threading.Thread:
+        worker = threading.Thread(
+            target=self._work, args=(number,), name=f"veriscan-engine-{number}", daemon=True
+        )
+        worker.start()
+        return worker
+
+    def _work(self, number: int) -> None:
         """Serve until the queue is closed; if a bug ends that early, begin again."""
         while not self._queue.is_closed:
             try:
-                self._serve()
+                self._serve(number)
             except BaseException:  # without this thread every later scan would wait for ever
-                logger.critical("The engine's worker failed and begins again.", exc_info=True)
-                for scan in self._in_flight:
+                for scan in self._in_flight.get(number, ()):
                     scan.fail(InferenceFailedError())
+                with suppress(BaseException):  # no memory even for the traceback …
+                    logger.critical("The engine's worker failed and begins again.", exc_info=True)
+                self._restarts += 1
                 time.sleep(RESTART_DELAY_S)
 
-    def _serve(self) -> None:
+    def _serve(self, number: int) -> None:
         """Judge batch after batch until the queue is closed."""
-        while batch := self._queue.take(self._batch_limit):
-            self._in_flight = batch
+        while batch := self._queue.take(_batch_limit):
+            self._in_flight[number] = batch
             if claimed := [scan for scan in batch if scan.claim()]:
-                self._judge(self._serving[claimed[0].modality], claimed)
-            self._in_flight = ()
-
-    def _batch_limit(self, key: str) -> int:
-        return self._serving[key].backend.batch_limit
+                self._batches[len(claimed)] += 1
+                self._judge(claimed[0].serving, claimed)
+            self._in_flight[number] = ()
 
     def _judge(self, serving: "Serving", scans: Sequence[WaitingScan]) -> None:
         """Judge scans of one modality and answer their senders; if they fail together, each alone.
@@ -231,6 +358,16 @@ class InProcessEngine:
                 continue
             logger.error("A scan of %s gave a result that is not a number.", serving.modality)
             scan.fail(InferenceFailedError())
+
+
+def _batch_limit(serving: "Serving") -> int:
+    return serving.backend.batch_limit
+
+
+def _give_memory_back() -> None:
+    """Return what loading needed for a moment to the system; the C library would keep it."""
+    with suppress(OSError, AttributeError):  # another C library than GNU's
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _settled(wanted: str) -> str:

@@ -13,16 +13,16 @@ from torch import Tensor
 
 from app.detection.card import Card
 from app.detection.explain import heatmap
-from app.detection.gate import gate_finding, gate_input, load_gate
+from app.detection.gate import gate_finding, load_gate, thumbnail
 from app.detection.gate_card import GateCard
 from app.detection.labels import Verdict
-from app.detection.preprocessing import normalise, square_to_scan, to_square
+from app.detection.preprocessing import square_to_scan, to_square
 from app.detection.reasons import reasons_for
 from app.detection.spec import modality as spec_of
 from app.detection.stability import VARIANTS, assess, settled
 from app.detection.verdict import Finding, GateFinding, StabilityFinding
-from app.detection.weights import active_checkpoint, load_detector
-from app.engine.backends import Backend, make_backend
+from app.detection.weights import active_checkpoint, checkpoint, load_detector
+from app.engine.backends import Backend, Machine, make_backend
 from app.engine.batching import WaitingScan
 from app.engine.protocol import CPU, Judgement
 from app.errors import WeightsDamagedError
@@ -81,11 +81,13 @@ class Serving:
         """
         height, width = scan.shape
         return WaitingScan(
-            modality=self.modality,
+            serving=self,
             square=to_square(scan, self.card.preprocessing.image_size),
             height=height,
             width=width,
-            gate_image=gate_input(scan, self.gate.card.preprocessing) if self.gate else None,
+            thumbnail=(
+                thumbnail(scan, self.gate.card.preprocessing.image_size) if self.gate else None
+            ),
             override_gate=override_gate,
         )
 
@@ -115,8 +117,8 @@ class Serving:
         if self.gate is None:
             return [None] * len(scans)
         card = self.gate.card
-        images = [scan.gate_image for scan in scans if scan.gate_image is not None]
-        logits = self.gate.backend.run(torch.stack(images)).logits
+        thumbnails = [scan.thumbnail for scan in scans if scan.thumbnail is not None]
+        logits = self.gate.backend.run(torch.stack(thumbnails)).logits
         return [
             gate_finding(float(logit), card, is_overridden=scan.override_gate)
             for scan, logit in zip(scans, logits, strict=True)
@@ -142,7 +144,7 @@ class Serving:
 
     def _read(self, squares: Iterable[Tensor]) -> list[Reading | None]:
         """Let the network read scans ``[S, S]``; None for one whose result is not a number."""
-        images = [normalise(square, self.card.preprocessing) for square in squares]
+        images = list(squares)
         limit = self.backend.batch_limit
         batches = [images[start : start + limit] for start in range(0, len(images), limit)]
         return [
@@ -198,30 +200,35 @@ class Serving:
         return Judgement(finding=replace(finding, reasons=reasons), heatmap=evidence_map)
 
 
-def load_serving(weights_dir: Path, modality: str, device: str, max_batch: int) -> Serving:
-    """Load the active checkpoint of a modality and its gate, and let them judge a blank scan.
+def load_serving(
+    weights_dir: Path, modality: str, machine: Machine, name: str | None = None
+) -> Serving:
+    """Load a checkpoint of a modality and the gate, and let them judge a blank scan.
 
     That first scan makes the libraries ready, and it shows that the weights compute at all.
 
     Args:
         weights_dir: The folder with ``active.toml``.
         modality: Key of the modality.
-        device: ``cpu`` or ``cuda``.
-        max_batch: How many scans a GPU judges at once.
+        machine: On what the networks are to run.
+        name: Of the checkpoint; None takes the active one.
 
     Raises:
         WeightsError: Nothing is published, or what is cannot be used. A gate that cannot be used
             is no reason to do without one; a gate that is not there is.
     """
-    detector = load_detector(active_checkpoint(weights_dir, modality))
+    if name is None:
+        detector = load_detector(active_checkpoint(weights_dir, modality))
+    else:
+        detector = load_detector(checkpoint(weights_dir, modality, name))
     card = detector.card
     if card.modality != modality:
         raise WeightsDamagedError(card.name, f"they are for the modality {card.modality!r}")
     serving = Serving(
         modality=modality,
         card=card,
-        backend=make_backend(detector.network, device, max_batch),
-        gate=_load_serving_gate(weights_dir, modality, device, max_batch),
+        backend=make_backend(detector.network, card, machine),
+        gate=_load_serving_gate(weights_dir, modality, machine),
     )
     blank = np.zeros((card.preprocessing.image_size,) * 2, dtype=np.float32)
     if serving.judge([serving.prepare(blank, override_gate=True)]) == [None]:
@@ -229,10 +236,8 @@ def load_serving(weights_dir: Path, modality: str, device: str, max_batch: int) 
     return serving
 
 
-def _load_serving_gate(
-    weights_dir: Path, modality: str, device: str, max_batch: int
-) -> ServingGate | None:
+def _load_serving_gate(weights_dir: Path, modality: str, machine: Machine) -> ServingGate | None:
     gate = load_gate(weights_dir, modality)
     if gate is None:
         return None
-    return ServingGate(card=gate.card, backend=make_backend(gate.network, device, max_batch))
+    return ServingGate(card=gate.card, backend=make_backend(gate.network, gate.card, machine))

@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 
 from app.detection.architectures import Detector
+from app.detection.card import Card
 from app.engine import serving as serving_module
+from app.engine.backends import GreyReader, Machine
 from tests.app.engine.gated import Gate, GatedBackend
 
 
@@ -23,8 +25,8 @@ def gate(
     gate = Gate()
     limit = 8 if "batches_of_eight" in request.fixturenames else 1
 
-    def make(network: Detector, _device: str, _max_batch: int) -> GatedBackend:
-        return GatedBackend(network, gate, limit, sizes)
+    def make(network: Detector, card: Card, _machine: Machine) -> GatedBackend:
+        return GatedBackend(GreyReader(network, card.preprocessing), gate, limit, sizes)
 
     monkeypatch.setattr(serving_module, "make_backend", make)
     yield gate

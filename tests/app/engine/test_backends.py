@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,71 +8,133 @@ from torch import Tensor
 
 from app.detection.architectures import Detector, build
 from app.detection.card import ArchitectureSpec
+from app.detection.preprocessing import normalise
+from app.engine import backends as backends_module
 from app.engine.backends import (
     BatchOutput,
     CpuBackend,
     CudaBackend,
+    GreyReader,
+    Machine,
     make_backend,
     run_halving,
 )
 from app.engine.protocol import CPU, CUDA
+from tests.factories import make_card
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no GPU")
+CARD = make_card(
+    architecture=ArchitectureSpec(name="plain_cnn", arguments={"widths": [4, 8], "sharpness": 2.0})
+)
 
 
 @pytest.fixture
 def network() -> Detector:
     torch.manual_seed(0)
-    spec = ArchitectureSpec(name="plain_cnn", arguments={"widths": [4, 8], "sharpness": 2.0})
-    return build(spec).eval()
+    return build(CARD.architecture).eval()
 
 
-def images(count: int) -> Tensor:
-    return torch.randn(count, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+@pytest.fixture
+def reader(network: Detector) -> GreyReader:
+    return GreyReader(network, CARD.preprocessing)
 
 
-def test_the_cpu_backend_agrees_with_the_network_itself(network: Detector) -> None:
-    batch = images(3)
+def squares(count: int) -> Tensor:
+    return torch.rand(count, 64, 64, generator=torch.Generator().manual_seed(1))
+
+
+def machine(kind: str, folder: Path) -> Machine:
+    """Return a machine that runs PyTorch, a graph or the GPU."""
+    return Machine(
+        device=CUDA if kind == CUDA else CPU,
+        max_batch=8,
+        threads=1,
+        graphs_dir=folder if kind == "cpu (openvino)" else None,
+    )
+
+
+# --- what every backend does ----------------------------------------------------------------
+
+KINDS = (CPU, "cpu (openvino)", pytest.param(CUDA, marks=needs_gpu))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_a_backend_says_what_the_network_says_of_each_scan(
+    kind: str, count: int, network: Detector, tmp_path: Path
+) -> None:
+    batch = squares(count)
     with torch.inference_mode():
-        expected = copy.deepcopy(network)(batch)
+        expected = copy.deepcopy(network)(normalise(batch, CARD.preprocessing))
 
-    output = make_backend(network, CPU, max_batch=8).run(batch)
+    output = make_backend(network, CARD, machine(kind, tmp_path)).run(batch)
 
-    assert output.device == CPU
+    drift = 2e-2 if kind == CUDA else 1e-4
+    assert output.device == kind
     assert output.logits.dtype == output.evidence.dtype == np.float32
-    assert np.allclose(output.logits, expected.logits.numpy(), atol=1e-5)
-    assert np.allclose(output.evidence, expected.evidence.numpy(), atol=1e-5)
+    assert np.allclose(output.logits, expected.logits.numpy(), atol=drift)
+    assert np.allclose(output.evidence, expected.evidence.numpy(), atol=drift)
 
 
-def test_the_cpu_judges_one_scan_at_a_time(network: Detector) -> None:
-    assert make_backend(network, CPU, max_batch=8).batch_limit == 1
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_a_backend_has_answered_is_not_changed_by_the_next_scan(
+    kind: str, network: Detector, tmp_path: Path
+) -> None:
+    backend = make_backend(network, CARD, machine(kind, tmp_path))
+
+    first = backend.run(squares(1))
+    kept = first.logits.copy(), first.evidence.copy()
+    backend.run(1 - squares(1))
+
+    assert np.array_equal(first.logits, kept[0])
+    assert np.array_equal(first.evidence, kept[1])
 
 
-@needs_gpu
-def test_the_gpu_backend_agrees_with_the_cpu(network: Detector) -> None:
-    batch = images(5)
-    expected = CpuBackend(copy.deepcopy(network)).run(batch)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_scan_that_is_no_number_gives_none_to_itself_alone(
+    kind: str, network: Detector, tmp_path: Path
+) -> None:
+    batch = squares(2)
+    batch[0] = torch.nan
 
-    backend = make_backend(network, CUDA, max_batch=8)
-    output = backend.run(batch)
+    output = make_backend(network, CARD, machine(kind, tmp_path)).run(batch)
 
-    assert backend.batch_limit == 8
-    assert output.device == CUDA
-    assert np.allclose(output.logits, expected.logits, atol=2e-2)
-    assert np.allclose(output.evidence, expected.evidence, atol=5e-2)
+    assert not np.isfinite(output.logits[0])
+    assert np.isfinite(output.logits[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_only_a_gpu_judges_scans_in_batches(kind: str, network: Detector, tmp_path: Path) -> None:
+    backend = make_backend(network, CARD, machine(kind, tmp_path))
+
+    assert backend.batch_limit == (8 if kind == CUDA else 1)
 
 
 @needs_gpu
 def test_what_overflows_in_half_precision_is_judged_in_single_precision(
-    network: Detector,
+    reader: GreyReader,
 ) -> None:
-    batch = images(2) * 1e5
-    expected = CpuBackend(copy.deepcopy(network)).run(batch)
+    batch = squares(2) * 1e5
+    expected = CpuBackend(copy.deepcopy(reader)).run(batch)
 
-    output = CudaBackend(network, max_batch=8).run(batch)
+    output = CudaBackend(reader, max_batch=8).run(batch)
 
     assert np.isfinite(output.logits).all()
     assert np.allclose(output.logits, expected.logits, rtol=1e-3)
+
+
+def test_a_network_that_does_not_fit_on_the_gpu_at_all_runs_on_the_cpu(
+    network: Detector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(_reader: GreyReader, _max_batch: int) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(backends_module, "CudaBackend", full)
+
+    output = make_backend(network, CARD, Machine(device=CUDA)).run(squares(1))
+
+    assert output.device == CPU
+    assert "no memory" in caplog.text
 
 
 # --- a GPU whose memory is full -------------------------------------------------------------
@@ -92,7 +155,7 @@ class SmallGpu:
 
 
 def answer(batch: Tensor, device: str) -> BatchOutput:
-    means = batch.mean((1, 2, 3)).numpy()
+    means = batch.mean((1, 2)).numpy()
     return BatchOutput(means, means[:, None, None], device)
 
 
@@ -105,7 +168,7 @@ def on_cpu(batch: Tensor) -> BatchOutput:
 def test_a_batch_that_does_not_fit_is_halved_and_every_scan_keeps_its_place(
     count: int, room: int
 ) -> None:
-    batch = images(count)
+    batch = squares(count)
     gpu = SmallGpu(room)
 
     output = run_halving(gpu.run, on_cpu, batch)
@@ -119,7 +182,7 @@ def test_a_batch_that_does_not_fit_is_halved_and_every_scan_keeps_its_place(
 def test_a_batch_that_fits_is_run_once() -> None:
     gpu = SmallGpu(8)
 
-    run_halving(gpu.run, on_cpu, images(8))
+    run_halving(gpu.run, on_cpu, squares(8))
 
     assert gpu.asked == [8]
 
@@ -129,4 +192,4 @@ def test_another_fault_is_not_taken_for_a_lack_of_memory() -> None:
         raise RuntimeError("an illegal instruction")
 
     with pytest.raises(RuntimeError, match="illegal"):
-        run_halving(broken, on_cpu, images(4))
+        run_halving(broken, on_cpu, squares(4))

@@ -4,15 +4,28 @@ import time
 import pytest
 import torch
 
+from app.detection.architectures import build
 from app.detection.labels import Verdict
 from app.detection.verdict import Finding
+from app.engine.backends import CpuBackend, GreyReader
 from app.engine.batching import Pace, ScanQueue, WaitingScan
 from app.engine.protocol import Judgement
+from app.engine.serving import Serving
 from app.errors import EngineStoppedError, InferenceFailedError, QueueFullError
+from tests.factories import make_card
 
 
-def waiting(modality: str = "lung_ct") -> WaitingScan:
-    return WaitingScan(modality=modality, square=torch.zeros(4, 4), height=4, width=4)
+def serving_of(modality: str) -> Serving:
+    card = make_card(modality)
+    reader = GreyReader(build(card.architecture), card.preprocessing)
+    return Serving(modality=modality, card=card, backend=CpuBackend(reader))
+
+
+LUNG, KNEE = serving_of("lung_ct"), serving_of("knee_xray")
+
+
+def waiting(serving: Serving = LUNG) -> WaitingScan:
+    return WaitingScan(serving=serving, square=torch.zeros(4, 4), height=4, width=4)
 
 
 def queue_of(*scans: WaitingScan, max_scans: int = 10) -> ScanQueue:
@@ -30,8 +43,8 @@ def take(queue: ScanQueue, limit: int = 4) -> list[WaitingScan]:
 
 
 def test_scans_of_one_modality_leave_together_in_the_order_of_arrival() -> None:
-    lung = [waiting("lung_ct") for _ in range(3)]
-    knee = [waiting("knee_xray") for _ in range(2)]
+    lung = [waiting(LUNG) for _ in range(3)]
+    knee = [waiting(KNEE) for _ in range(2)]
     queue = queue_of(lung[0], knee[0], lung[1], knee[1], lung[2])
 
     assert take(queue) == lung
@@ -47,18 +60,27 @@ def test_a_batch_is_never_larger_than_its_limit() -> None:
 
 
 def test_the_oldest_scan_never_waits_behind_a_more_popular_modality() -> None:
-    knee = waiting("knee_xray")
-    queue = queue_of(waiting("lung_ct"), knee, *(waiting("lung_ct") for _ in range(8)))
+    knee = waiting(KNEE)
+    queue = queue_of(waiting(LUNG), knee, *(waiting(LUNG) for _ in range(8)))
 
     take(queue, limit=1)
 
     assert take(queue, limit=4) == [knee]
 
 
-def test_the_limit_is_asked_for_the_modality_of_the_batch() -> None:
-    queue = queue_of(*(waiting("knee_xray") for _ in range(3)))
+def test_the_limit_is_asked_for_what_serves_the_batch() -> None:
+    queue = queue_of(*(waiting(KNEE) for _ in range(3)))
 
-    assert len(queue.take({"knee_xray": 2, "lung_ct": 9}.__getitem__)) == 2
+    assert len(queue.take(lambda serving: 2 if serving is KNEE else 9)) == 2
+
+
+def test_scans_that_two_checkpoints_took_in_never_share_a_batch() -> None:
+    newer = serving_of("lung_ct")
+    scans = [waiting(LUNG), waiting(newer), waiting(LUNG)]
+    queue = queue_of(*scans)
+
+    assert take(queue) == [scans[0], scans[2]]
+    assert take(queue) == [scans[1]]
 
 
 def test_a_scan_that_comes_to_an_idle_engine_leaves_at_once() -> None:
@@ -112,7 +134,7 @@ def test_closing_hands_back_what_was_waiting_and_wakes_the_taker() -> None:
 
 def test_many_threads_lose_and_double_nothing() -> None:
     queue = ScanQueue(1000, Pace())
-    scans = [waiting("lung_ct" if number % 3 else "knee_xray") for number in range(400)]
+    scans = [waiting(LUNG if number % 3 else KNEE) for number in range(400)]
     taken: list[WaitingScan] = []
 
     def put(part: list[WaitingScan]) -> None:

@@ -9,6 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from app.detection.architectures import Detector
+from app.detection.card import Card
 from app.detection.explain import heatmap
 from app.detection.labels import Verdict
 from app.detection.preprocessing import preprocess, square_to_scan
@@ -16,7 +18,7 @@ from app.detection.spec import modalities
 from app.detection.weights import active_checkpoint, load_detector
 from app.engine import engine as engine_module
 from app.engine import serving as serving_module
-from app.engine.backends import BatchOutput, CpuBackend
+from app.engine.backends import BatchOutput, CpuBackend, GreyReader, Machine
 from app.engine.engine import InProcessEngine
 from app.engine.protocol import Engine
 from app.errors import (
@@ -154,11 +156,14 @@ def test_weights_that_compute_no_number_are_unavailable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Overflowing(CpuBackend):
-        def run(self, images: Tensor) -> BatchOutput:
-            output = super().run(images)
+        def run(self, squares: Tensor) -> BatchOutput:
+            output = super().run(squares)
             return output._replace(logits=output.logits * np.float32("nan"))
 
-    monkeypatch.setattr(serving_module, "make_backend", lambda network, *_: Overflowing(network))
+    def make(network: Detector, card: Card, _machine: Machine) -> Overflowing:
+        return Overflowing(GreyReader(network, card.preprocessing))
+
+    monkeypatch.setattr(serving_module, "make_backend", make)
     publish_tiny_weights(tmp_path, "lung_ct")
     engine = new_engine(tmp_path)
     engine.start()
@@ -311,8 +316,8 @@ def test_an_impossible_option_is_refused(
 
 
 def test_an_engine_may_be_told_to_load_one_modality_only(tiny_weights_dir: Path) -> None:
-    engine = InProcessEngine(tiny_weights_dir, max_queue=1, max_batch=1, only={"lung_ct"})
-    engine.start()
+    engine = InProcessEngine(tiny_weights_dir, max_queue=1, max_batch=1)
+    engine.start(only={"lung_ct"})
     try:
         served = [key for key, one in engine.availability().items() if one.is_available]
     finally:

@@ -9,7 +9,8 @@ from app.detection.labels import Verdict
 from app.detection.preprocessing import normalise, preprocess
 from app.detection.stability import VARIANTS
 from app.detection.verdict import OperatingPoint
-from app.engine.protocol import Judgement
+from app.engine.backends import Machine
+from app.engine.protocol import CPU, Judgement
 from app.engine.serving import Serving, load_serving
 from app.errors import CardInvalidError, WeightsDamagedError, WeightsMissingError
 from tests.factories import (
@@ -19,10 +20,12 @@ from tests.factories import (
     publish_tiny_weights,
 )
 
+ON_CPU = Machine(device=CPU)
+
 
 @pytest.fixture
 def serving(tiny_weights_dir: Path) -> Serving:
-    return load_serving(tiny_weights_dir, "lung_ct", "cpu", 8)
+    return load_serving(tiny_weights_dir, "lung_ct", ON_CPU)
 
 
 def test_a_prepared_scan_is_the_shared_transform_and_remembers_its_size(serving: Serving) -> None:
@@ -33,7 +36,7 @@ def test_a_prepared_scan_is_the_shared_transform_and_remembers_its_size(serving:
     prepared = normalise(waiting.square, serving.card.preprocessing)
     assert torch.equal(prepared, preprocess(scan, serving.card.preprocessing))
     assert (waiting.width, waiting.height) == (150, 90)
-    assert waiting.modality == "lung_ct"
+    assert waiting.serving is serving
 
 
 def test_scans_judged_together_get_what_they_get_alone(serving: Serving) -> None:
@@ -81,12 +84,12 @@ def test_weights_of_another_modality_are_refused(tmp_path: Path) -> None:
     (tmp_path / "active.toml").write_text('knee_xray = "tiny"\n')
 
     with pytest.raises(WeightsDamagedError, match="'lung_ct'"):
-        load_serving(tmp_path, "knee_xray", "cpu", 8)
+        load_serving(tmp_path, "knee_xray", ON_CPU)
 
 
 def test_without_weights_there_is_nothing_to_serve(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissingError):
-        load_serving(tmp_path, "lung_ct", "cpu", 8)
+        load_serving(tmp_path, "lung_ct", ON_CPU)
 
 
 # --- the gate -------------------------------------------------------------------------------
@@ -95,7 +98,7 @@ def test_without_weights_there_is_nothing_to_serve(tmp_path: Path) -> None:
 def gated(folder: Path, *, lets_pass: bool) -> Serving:
     publish_tiny_weights(folder, "lung_ct", operating_point=operating_point_for(Verdict.FAKE))
     publish_tiny_gate(folder, "lung_ct", lets_pass=lets_pass)
-    return load_serving(folder, "lung_ct", "cpu", 8)
+    return load_serving(folder, "lung_ct", ON_CPU)
 
 
 def judged(serving: Serving, *, override_gate: bool = False) -> Judgement:
@@ -175,7 +178,7 @@ def test_a_damaged_gate_is_refused_rather_than_done_without(tmp_path: Path) -> N
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
 
     with pytest.raises(WeightsDamagedError, match="'gate' are refused: the file's SHA-256"):
-        load_serving(tmp_path, "lung_ct", "cpu", 8)
+        load_serving(tmp_path, "lung_ct", ON_CPU)
 
 
 def test_a_gate_whose_weights_are_gone_is_refused(tmp_path: Path) -> None:
@@ -183,7 +186,7 @@ def test_a_gate_whose_weights_are_gone_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lung_ct" / "gate.safetensors").unlink()
 
     with pytest.raises(WeightsMissingError):
-        load_serving(tmp_path, "lung_ct", "cpu", 8)
+        load_serving(tmp_path, "lung_ct", ON_CPU)
 
 
 @pytest.mark.parametrize("card", ["", "{}", "[]", '{"threshold": 2}'])
@@ -192,7 +195,7 @@ def test_a_gate_with_a_broken_card_is_refused(tmp_path: Path, card: str) -> None
     (tmp_path / "lung_ct" / "gate.json").write_text(card)
 
     with pytest.raises(CardInvalidError):
-        load_serving(tmp_path, "lung_ct", "cpu", 8)
+        load_serving(tmp_path, "lung_ct", ON_CPU)
 
 
 def test_a_gate_of_another_modality_is_refused(tmp_path: Path) -> None:
@@ -202,7 +205,7 @@ def test_a_gate_of_another_modality_is_refused(tmp_path: Path) -> None:
         (tmp_path / "knee_xray" / file).rename(tmp_path / "lung_ct" / file)
 
     with pytest.raises(WeightsDamagedError, match="'knee_xray'"):
-        load_serving(tmp_path, "lung_ct", "cpu", 8)
+        load_serving(tmp_path, "lung_ct", ON_CPU)
 
 
 # --- stability ------------------------------------------------------------------------------
@@ -220,7 +223,7 @@ def test_a_scan_without_a_verdict_is_not_tried(tmp_path: Path) -> None:
     point = operating_point_for(Verdict.INCONCLUSIVE)
     publish_tiny_weights(tmp_path, "lung_ct", operating_point=point)
 
-    finding = judged(load_serving(tmp_path, "lung_ct", "cpu", 8)).finding
+    finding = judged(load_serving(tmp_path, "lung_ct", ON_CPU)).finding
 
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.stability is None
@@ -231,7 +234,7 @@ def test_a_verdict_that_a_variant_turns_is_withdrawn(
 ) -> None:
     publish_tiny_weights(tmp_path, "lung_ct")
     scan = make_grey()
-    plain = load_serving(tmp_path, "lung_ct", "cpu", 8)
+    plain = load_serving(tmp_path, "lung_ct", ON_CPU)
     before = judged(plain).finding.probability_fake
     assert before is not None
     # Between what the network says of the scan and of its negative there is room for a threshold.
@@ -246,7 +249,7 @@ def test_a_verdict_that_a_variant_turns_is_withdrawn(
     )
     publish_tiny_weights(tmp_path, "lung_ct", operating_point=point)
 
-    finding = judged(load_serving(tmp_path, "lung_ct", "cpu", 8)).finding
+    finding = judged(load_serving(tmp_path, "lung_ct", ON_CPU)).finding
 
     assert finding.verdict is Verdict.INCONCLUSIVE
     assert finding.stability is not None

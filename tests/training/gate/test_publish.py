@@ -13,11 +13,12 @@ from torch import nn
 from torchvision import models
 
 from app.detection.decoding import decode
-from app.detection.gate import gate_finding, gate_input, load_gate
+from app.detection.gate import gate_finding, load_gate, thumbnail
 from app.detection.gate_card import GateCard
 from app.detection.labels import Verdict
 from app.detection.preprocessing import normalise
 from app.detection.spec import modality
+from app.engine.backends import Machine
 from app.engine.serving import load_serving
 from tests.factories import make_gate_card, operating_point_for, png_bytes, publish_tiny_weights
 from tests.training.lab import make_lung, write_dataset, write_manifest
@@ -111,8 +112,10 @@ def test_the_server_measures_the_likeness_that_was_fitted(
         passed = []
         for image in (i for i in held_out if i.is_right is is_right):
             grey = decode(image.path.read_bytes(), modality("lung_ct")).grey
+            spec = gate.card.preprocessing
             with torch.inference_mode():
-                output = gate.network(gate_input(grey, gate.card.preprocessing)[None])
+                small = thumbnail(grey, spec.image_size)
+                output = gate.network(normalise(small, spec)[None])
             finding = gate_finding(float(output.logits[0]), gate.card, is_overridden=False)
             passed.append(finding.looks_right)
         assert np.mean(passed) == pytest.approx(float(is_right), abs=0.35)
@@ -123,7 +126,7 @@ def test_the_whole_way_a_scan_passes_and_a_picture_does_not(
 ) -> None:
     weights_dir, _ = published
     publish_tiny_weights(weights_dir, "lung_ct", operating_point=operating_point_for(Verdict.REAL))
-    serving = load_serving(weights_dir, "lung_ct", "cpu", 1)
+    serving = load_serving(weights_dir, "lung_ct", Machine(device="cpu"))
     checkers = np.kron(np.random.default_rng(9).random((12, 12)), np.ones((8, 8)))
 
     scan, picture = serving.judge(
