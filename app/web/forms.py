@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
-from werkzeug.datastructures import MultiDict
+from flask import Response
 
-from app.errors import AccountError, RegistrationRefusedError
+from app.errors import AccountError, RegistrationRefusedError, TooManyAttemptsError
+from app.web.errors import status_of
 
 
 class Form:
@@ -19,11 +20,11 @@ class Form:
     def __init__(
         self,
         labels: Mapping[str, str],
-        data: "MultiDict[str, str] | None" = None,
+        data: Mapping[str, str] | None = None,
         *,
         secret: Iterable[str] = (),
     ) -> None:
-        sent = MultiDict() if data is None else data
+        sent = data or {}
         self._labels = labels
         self._secret = frozenset(secret)
         self._all = {
@@ -47,6 +48,10 @@ class Form:
         """The message of each refused field, in the order of the page; "" is the whole form."""
         return {name: self._errors[name] for name in ("", *self._labels) if name in self._errors}
 
+    def fill(self, **values: str) -> None:
+        """Put into the fields what they are to start from."""
+        self._all.update(values)
+
     def is_complete(self) -> bool:
         """Return whether every field has a value; those that have none get a message."""
         for name, label in self._labels.items():
@@ -65,3 +70,11 @@ class Form:
                 self.refuse(name, " ".join(messages))
         else:
             self.refuse(error.field or "", str(error))
+
+
+def refusal(error: AccountError, page: str) -> Response:
+    """Return the page with the form that was refused, with the status that tells the error."""
+    response = Response(page, status_of(error))
+    if isinstance(error, TooManyAttemptsError):
+        response.headers["Retry-After"] = str(error.retry_after_s)
+    return response

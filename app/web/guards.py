@@ -2,20 +2,43 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
+from urllib.parse import urlsplit
 
 from flask import abort, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.datastructures import WWWAuthenticate
-from werkzeug.exceptions import Unauthorized
+from werkzeug.exceptions import Forbidden, Unauthorized
 
+from app.errors import TokenExpiredError, TooManyRequestsError
+from app.records import Role, Scope
+from app.services.api_tokens import Bearer
+from app.services.audit import acting_token
 from app.web.context import services
 
 GUARD = "veriscan_guard"
+NEEDS_PROOF = "veriscan_needs_proof"
+NEEDS_SCOPE = "veriscan_needs_scope"
 
 P = ParamSpec("P")
 View = Callable[P, ResponseReturnValue]
+
+
+class InsufficientScopeError(Forbidden):
+    """A token is good for less than what a script wants to do; told as RFC 6750 has it."""
+
+    def __init__(self, scope: Scope) -> None:
+        super().__init__(
+            f"This token may not do that: it lacks the scope “{scope}”. Make another one on the "
+            "account page."
+        )
+        self._scope = scope
+
+    def get_headers(self, *args: Any, **kwargs: Any) -> list[tuple[str, str]]:
+        """Return the headers of the answer."""
+        challenge = f'Bearer error="insufficient_scope", scope="{self._scope}"'
+        return [*super().get_headers(*args, **kwargs), ("WWW-Authenticate", challenge)]
 
 
 def public(view: View[P]) -> View[P]:
@@ -49,24 +72,99 @@ def admin_only(view: View[P]) -> View[P]:
     return _stated(guarded, "admin_only")
 
 
-def token_required(view: View[P]) -> View[P]:
-    """Let scripts in that send the secret of an active user's API token."""
+def reviewer_only(view: View[P]) -> View[P]:
+    """Let active reviewers in."""
+    return _for_roles(view, "reviewer_only", frozenset({Role.REVIEWER}))
+
+
+def reviewer_or_admin(view: View[P]) -> View[P]:
+    """Let active reviewers and administrators in."""
+    return _for_roles(view, "reviewer_or_admin", frozenset({Role.REVIEWER, Role.ADMIN}))
+
+
+def _for_roles(view: View[P], guard: str, roles: frozenset[Role]) -> View[P]:
+    @wraps(view)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+        if not current_user.is_authenticated:
+            return _to_sign_in()
+        if current_user.record.role not in roles:
+            abort(403, "It is for users with another role than yours. An administrator gives it.")
+        return view(*args, **kwargs)
+
+    return _stated(guarded, guard)
+
+
+def recently_authenticated(view: View[P]) -> View[P]:
+    """Let users in who proved only lately who they are; others are asked to and come back.
+
+    For dangerous acts. It stands right above the view, below the guard that says who may come in:
+    ``@bp.post(…)``, ``@admin_only``, ``@recently_authenticated``. What was typed into a form is
+    lost on the way, so the page that shows the form has it as well.
+    """
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        authorization = request.authorization
-        secret = authorization.token if authorization and authorization.type == "bearer" else None
-        user = services().accounts.user_of_token(secret) if secret else None
-        if user is None:
-            raise Unauthorized(
-                "Send the header “Authorization: Bearer TOKEN” with a token made on the "
-                "account page.",
-                www_authenticate=WWWAuthenticate("bearer"),
-            )
-        g.token_user = user
+        if not current_user.is_recent:
+            target = _wanted_page() or urlsplit(request.referrer or "").path
+            return redirect(url_for("passwords.confirm", next=target or None), 303)
         return view(*args, **kwargs)
 
-    return _stated(guarded, "token_required")
+    setattr(guarded, NEEDS_PROOF, True)
+    return guarded
+
+
+def needs_proof(view: Callable[..., object]) -> bool:
+    """Return whether a view is open only to who proved lately who they are."""
+    return getattr(view, NEEDS_PROOF, False)
+
+
+def token_required(scope: Scope) -> Callable[[View[P]], View[P]]:
+    """Let scripts in that send the secret of an active user's API token that may do this.
+
+    It counts the request, too: how many are left is in ``g.allowance``.
+
+    Args:
+        scope: What the view does.
+    """
+
+    def guard(view: View[P]) -> View[P]:
+        @wraps(view)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
+            bearer = _bearer()
+            g.token_user = bearer.user
+            acting_token.set(bearer.token.name)
+            g.allowance = allowance = services().rate_limiter.take(bearer.token.id)
+            if allowance and allowance.is_exceeded:
+                raise TooManyRequestsError(allowance.limit, allowance.reset_s)
+            if scope not in bearer.token.scopes:
+                raise InsufficientScopeError(scope)
+            return view(*args, **kwargs)
+
+        setattr(guarded, NEEDS_SCOPE, scope)
+        return _stated(guarded, "token_required")
+
+    return guard
+
+
+def scope_of(view: Callable[..., object]) -> Scope | None:
+    """Return what an API token must be good for to open a view; None where it needs no token."""
+    return getattr(view, NEEDS_SCOPE, None)
+
+
+def _bearer() -> Bearer:
+    authorization = request.authorization
+    secret = authorization.token if authorization and authorization.type == "bearer" else None
+    try:
+        bearer = services().identity.tokens.bearer_of(secret) if secret else None
+    except TokenExpiredError as error:
+        challenge = WWWAuthenticate("bearer", {"error": "invalid_token"})
+        raise Unauthorized(str(error), www_authenticate=challenge) from error
+    if bearer is None:
+        raise Unauthorized(
+            "Send the header “Authorization: Bearer TOKEN” with a token made on the account page.",
+            www_authenticate=WWWAuthenticate("bearer"),
+        )
+    return bearer
 
 
 def guard_of(view: Callable[..., object]) -> str | None:
@@ -82,6 +180,9 @@ def _stated(view: View[P], guard: str) -> View[P]:
 
 
 def _to_sign_in() -> ResponseReturnValue:
+    return redirect(url_for("auth.sign_in", next=_wanted_page()))
+
+
+def _wanted_page() -> str | None:
     # Only a page can be come back to; a form would be lost.
-    target = request.full_path.rstrip("?") if request.method == "GET" else None
-    return redirect(url_for("auth.sign_in", next=target))
+    return request.full_path.rstrip("?") if request.method == "GET" else None

@@ -1,23 +1,33 @@
-"""Sessions: who is signed in, and when a session ends."""
+"""Sessions in the browser: who is signed in, and since when.
 
-from hashlib import sha256
-from hmac import compare_digest
-from uuid import UUID
+The cookie is signed and holds a random secret; all else about a session is in the database, see
+app.services.sessions.
+"""
 
-from flask import Flask, session
-from flask_login import LoginManager, UserMixin, login_user, logout_user
+from flask import Flask, request, session
+from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
-from app.records import Role, User
+from app.records import Role, Session, User
+from app.services.sign_in import SignIn
 from app.web.context import services
+from app.web.devices import device_of
 
-SEPARATOR = ":"
+HALF_WAY = "half_way"
 
 
 class SignedInUser(UserMixin):  # type: ignore[misc]  # flask_login has no types
-    """A stored user as Flask-Login wants one. A deactivated user is not authenticated."""
+    """A stored user as Flask-Login wants one, in one of their sessions.
 
-    def __init__(self, record: User) -> None:
+    Args:
+        record: The user.
+        session: The session; None on the way into a new one.
+        secret: Of the session, as the cookie holds it.
+    """
+
+    def __init__(self, record: User, session: Session | None, secret: str) -> None:
         self.record = record
+        self.session = session
+        self._secret = secret
 
     @property
     def is_active(self) -> bool:
@@ -29,9 +39,14 @@ class SignedInUser(UserMixin):  # type: ignore[misc]  # flask_login has no types
         """Whether the user may administer the system."""
         return self.record.role is Role.ADMIN
 
+    @property
+    def is_recent(self) -> bool:
+        """Whether the user proved only lately who they are, so that dangerous acts are open."""
+        return self.session is None or services().identity.sessions.is_recent(self.session)
+
     def get_id(self) -> str:
-        """Return what the session keeps: the user, bound to the password that signed them in."""
-        return f"{self.record.id}{SEPARATOR}{_fingerprint(self.record)}"
+        """Return what the cookie keeps."""
+        return self._secret
 
 
 def init_app(app: Flask) -> None:
@@ -43,33 +58,57 @@ def init_app(app: Flask) -> None:
     manager.user_loader(load_user)
 
 
-def load_user(session_id: str) -> SignedInUser | None:
-    """Return the user of a session; None once deleted, deactivated or with a new password."""
-    user_id, _, fingerprint = session_id.partition(SEPARATOR)
-    try:
-        record = services().accounts.find(UUID(user_id))
-    except ValueError:
-        return None
-    if record is None or not record.is_active:
-        return None
-    if not compare_digest(fingerprint.encode(), _fingerprint(record).encode()):
-        return None
-    return SignedInUser(record)
+def load_user(secret: str) -> SignedInUser | None:
+    """Return the user of a session; None once it has ended, or its user is kept out."""
+    found = services().identity.sessions.find(secret)
+    return None if found is None else SignedInUser(*found, secret)
+
+
+def device() -> str:
+    """Return the browser and system of this request in plain words."""
+    return device_of(request.user_agent.string)
+
+
+def enter(entry: SignIn) -> None:
+    """Sign a user in, in a session that has nothing of the one before.
+
+    Where a one-time code is still to come, the cookie only remembers that the password was right.
+    """
+    _leave()
+    if entry.needs_code:
+        session[HALF_WAY] = entry.secret
+    else:
+        login_user(SignedInUser(entry.user, None, entry.secret))
 
 
 def begin_session(user: User) -> None:
-    """Sign a user in, in a session that has nothing of the one before."""
-    session.clear()
-    session.permanent = True
-    login_user(SignedInUser(user))
+    """Sign in who has just made an account or chosen a new password."""
+    secret = services().identity.sign_in.begin_session_of(user, device())
+    enter(SignIn(user=user, secret=secret, needs_code=False))
+
+
+def half_way() -> str | None:
+    """Return the secret of the session that a right password has begun, if there is one."""
+    secret = session.get(HALF_WAY)
+    return secret if isinstance(secret, str) else None
 
 
 def end_session() -> None:
     """Sign out and forget everything in the session."""
+    _leave()
     logout_user()
     session.clear()
 
 
-def _fingerprint(user: User) -> str:
-    # Of a salted hash with a cost: what is in the cookie tells nothing of the password.
-    return sha256(user.password_hash.encode()).hexdigest()[:32]
+def current_session() -> Session:
+    """Return the session of this request; only behind a guard that lets users in."""
+    found: Session = current_user.session
+    return found
+
+
+def _leave() -> None:
+    """End what this browser had before, on the server too."""
+    for secret in (session.get("_user_id"), session.get(HALF_WAY)):
+        if isinstance(secret, str):
+            services().identity.sessions.end(secret)
+    session.clear()

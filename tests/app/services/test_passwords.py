@@ -44,6 +44,10 @@ def test_a_password_that_is_hard_to_guess_is_accepted(
         ("abcabcabcabc", "easily guessed"),
         ("hospital-hospital", "easily guessed"),
         ("            ", "easily guessed"),
+        ("1234qwerasdfzxcv", "easily guessed"),  # breached as it is
+        ("trustno1trustno1", "easily guessed"),
+        ("!!Starwars1977!!", "easily guessed"),
+        ("mustang2024!", "easily guessed"),
     ],
 )
 def test_a_password_that_is_easily_guessed_is_refused(
@@ -119,7 +123,7 @@ def test_an_unknown_user_takes_as_long_as_a_wrong_password() -> None:
 
 
 def test_the_default_hash_is_scrypt_at_full_cost() -> None:
-    assert PasswordService().hash("x").startswith("scrypt:32768:8:1$")
+    assert PasswordService().hash("x").startswith("scrypt:32768:8:3$")
 
 
 def test_a_crowd_that_signs_in_at_once_does_not_hash_all_at_once(
@@ -148,3 +152,34 @@ def test_a_crowd_that_signs_in_at_once_does_not_hash_all_at_once(
 
     assert all(answers)
     assert most <= MAX_HASHED_AT_ONCE
+
+
+@pytest.mark.parametrize(
+    ("password_hash", "is_outdated"),
+    [
+        ("scrypt:128:8:1$salt$hash", False),
+        ("scrypt:64:8:1$salt$hash", True),
+        ("pbkdf2:sha256:600000$salt$hash", True),
+        ("", True),
+    ],
+)
+def test_a_hash_of_another_method_or_cost_is_outdated(
+    passwords: PasswordService, password_hash: str, is_outdated: bool
+) -> None:
+    assert passwords.is_outdated(password_hash) is is_outdated
+
+
+def test_a_hash_of_a_former_cost_is_checked_no_faster() -> None:
+    former = PasswordService("scrypt:16384:8:1").hash("ravine otter lamp 91")
+    passwords = PasswordService("scrypt:16384:8:4")
+
+    def fastest_of_three(expected: str | None) -> float:
+        durations_s = []
+        for _ in range(3):
+            begin_s = time.thread_time()
+            passwords.is_right("something else", expected)
+            durations_s.append(time.thread_time() - begin_s)
+        return min(durations_s)
+
+    assert fastest_of_three(former) > fastest_of_three(None) / 2
+    assert passwords.is_right("ravine otter lamp 91", former)

@@ -7,7 +7,8 @@ from flask import Flask
 
 from app.records import User
 from app.services.container import Services
-from tests.app.web.conftest import CAST, PASSWORD, Browser, browser_of
+from tests.app.web.conftest import CAST, Browser, browser_of
+from tests.people import PASSWORD
 
 NEW_PASSWORD = "harbour violet 27 spoon"
 CHANGE = {"current": PASSWORD, "password": NEW_PASSWORD, "confirm": NEW_PASSWORD}
@@ -15,7 +16,7 @@ CHANGE = {"current": PASSWORD, "password": NEW_PASSWORD, "confirm": NEW_PASSWORD
 
 def make_token(browser: Browser, name: str = "night batch") -> str:
     """Make a token on the page and return its secret."""
-    page = browser.submit("/account/tokens", {"name": name}, 200)
+    page = browser.submit("/account/tokens", {"name": name, "scopes": ["read"], "days": "30"}, 200)
     match = re.search(r'id="secret">([^<]+)<', page.html)
     assert match
     return match[1]
@@ -83,7 +84,7 @@ def test_a_revoked_token_opens_nothing(
     owner: Browser, anonymous: Browser, services: Services, alice: User
 ) -> None:
     secret = make_token(owner)
-    (token,) = services.accounts.list_tokens(alice.id)
+    (token,) = services.identity.tokens.list_of_user(alice.id)
 
     page = owner.follow(owner.send(f"/account/tokens/{token.id}/revoke"))
 
@@ -104,11 +105,11 @@ def test_nobody_revokes_the_token_of_somebody_else(
     actor: Browser, owner: Browser, services: Services, alice: User
 ) -> None:
     make_token(owner)
-    (token,) = services.accounts.list_tokens(alice.id)
+    (token,) = services.identity.tokens.list_of_user(alice.id)
 
     assert actor.send(f"/account/tokens/{token.id}/revoke").status_code in (302, 404)
 
-    assert services.accounts.list_tokens(alice.id) == [token]
+    assert services.identity.tokens.list_of_user(alice.id) == [token]
 
 
 def test_the_name_of_a_token_is_shown_as_text(owner: Browser) -> None:

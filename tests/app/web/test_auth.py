@@ -7,7 +7,8 @@ from flask import Flask
 
 from app.records import User
 from app.services.container import Services
-from tests.app.web.conftest import PASSWORD, Browser, MakeApp
+from tests.app.web.conftest import Browser, MakeApp
+from tests.people import PASSWORD
 
 NEW_USER = {
     "username": "grace",
