@@ -1,11 +1,12 @@
 """Between the engine and the stores: scans go to the engine, what it found is written down."""
 
 import logging
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from uuid import UUID
 
 import numpy as np
@@ -17,13 +18,13 @@ from app.errors import (
     EngineStoppedError,
     InferenceFailedError,
     NotFoundError,
-    QueueFullError,
     ScanMissingError,
     StorageError,
     VeriscanError,
 )
 from app.records import Analysis, AnalysisStatus
 from app.services import pictures
+from app.services.audit import AuditService
 from app.storage.analyses import AnalysisStore
 from app.storage.images import ImageStore, Picture
 
@@ -37,7 +38,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Run:
-    """An analysis that the engine has; ``ended`` is set when its result has been stored."""
+    """An analysis that is not to be taken up by anybody else, as a rule since the engine has it.
+
+    ``ended`` is set when its result has been stored.
+    """
 
     future: "Future[Judgement] | None" = None
     ended: Event = field(default_factory=Event)
@@ -49,19 +53,28 @@ class JudgingService:
     The engine's own thread only passes a result on; another one writes it down, so that the next
     scan does not wait for the disk.
 
+    ``when_room`` is called whenever the engine may have room for another scan, ``watch`` for each
+    scan that the engine has taken, and ``adjusted`` gives each judgement, by modality, the form in
+    which this site keeps it.
+
     Which analyses are under way is known to this process alone: of the processes that share a data
     folder, one serves.
     """
 
-    def __init__(self, engine: Engine, store: AnalysisStore, images: ImageStore) -> None:
+    def __init__(
+        self, engine: Engine, store: AnalysisStore, images: ImageStore, audit: AuditService
+    ) -> None:
+        self._audit = audit
         self._engine = engine
         self._store = store
         self._images = images
         self._runs: dict[UUID, _Run] = {}
         self._lock = Lock()
-        self._resuming = Lock()
-        self._has_resumed = False
-        self._closing = Event()
+        # Judged, but the database did not take the result: they wait for the next start.
+        self._unrecorded: set[UUID] = set()
+        self.when_room: Callable[[], None] = lambda: None
+        self.watch: Callable[[Analysis, NDArray[np.float32]], None] = lambda _analysis, _grey: None
+        self.adjusted: Callable[[str, Judgement], Judgement] = lambda _modality, judged: judged
         self._recorder = ThreadPoolExecutor(1, thread_name_prefix="veriscan-recorder")
 
     def begin(self, analysis: Analysis, grey: NDArray[np.float32]) -> None:
@@ -75,17 +88,57 @@ class JudgingService:
         Raises:
             EngineError: The engine does not take it; the analysis is as it was.
         """
-        run = _Run()
         with self._lock:
-            self._runs[analysis.id] = run
+            run = self._runs.setdefault(analysis.id, _Run())
         try:
             run.future = self._engine.submit(
                 analysis.modality, grey, override_gate=analysis.override_gate
             )
         except BaseException:
-            self._end(analysis.id)
+            self.let_go(analysis.id)
             raise
         run.future.add_done_callback(lambda future: self._pass_on(analysis, future))
+        self.watch(analysis, grey)
+
+    def hold(self, analysis_id: UUID) -> bool:
+        """Keep everybody else from taking up an analysis; return False if somebody has it."""
+        with self._lock:
+            if analysis_id in self._runs or analysis_id in self._unrecorded:
+                return False
+            self._runs[analysis_id] = _Run()
+            return True
+
+    def let_go(self, analysis_id: UUID) -> None:
+        """Let an analysis be taken up again; those who wait for its end go on."""
+        with self._lock:
+            run = self._runs.pop(analysis_id, None)
+        if run is not None:
+            run.ended.set()
+
+    def begin_stored(self, analysis: Analysis) -> None:
+        """Queue a scan that waits in the stores, unless it is under way or finished by now.
+
+        Raises:
+            NotFoundError: It was deleted.
+            ScanMissingError: Its picture is gone.
+            EngineError: The engine does not take it; the analysis is as it was.
+        """
+        if not self.hold(analysis.id):
+            return
+        try:
+            current = self._store.get(analysis.id)
+            if current.status.is_final:
+                self.let_go(analysis.id)
+                return
+            self.begin(current, self._stored_grey(current))
+        except BaseException:
+            self.let_go(analysis.id)
+            raise
+
+    def give_up(self, analysis: Analysis, error: Exception) -> None:
+        """Note that a scan cannot be judged, and why."""
+        with suppress(NotFoundError):  # deleted meanwhile
+            self._store.update(failed(analysis, error))
 
     def begin_again(self, stopped: Analysis) -> Analysis:
         """Queue a scan that the gate stopped once more, to be judged whatever the gate says.
@@ -102,12 +155,19 @@ class JudgingService:
         queued = replace(
             stopped, status=AnalysisStatus.QUEUED, finding=None, finished=None, override_gate=True
         )
-        self._store.reopen(queued)
+        if not self.hold(stopped.id):
+            raise NotFoundError("analysis that was not judged")
+        try:
+            self._store.reopen(queued)
+        except BaseException:
+            self.let_go(stopped.id)
+            raise
         try:
             self.begin(queued, grey)
         except BaseException:
             with suppress(VeriscanError):  # the error that led here is the one to tell
                 self._store.update(stopped)
+            self.let_go(stopped.id)
             raise
         return queued
 
@@ -128,27 +188,27 @@ class JudgingService:
         if run is not None and run.future is not None:
             run.future.cancel()
 
-    def resume(self) -> None:
-        """Take up the analyses that a restart interrupted, oldest first; returns at once.
+    def has(self, analysis_id: UUID) -> bool:
+        """Return whether an analysis is not to be taken up (again) before the next start."""
+        return analysis_id in self._runs or analysis_id in self._unrecorded
 
-        They are judged one at a time, so that people who come now find room in the queue. A
-        second call does nothing, but waits until the first has seen which they are: whatever is
-        taken in after that is not one of them.
-        """
-        with self._resuming:
-            if self._has_resumed:
-                return
-            interrupted = [a for a in self._store.unfinished() if a.id not in self._runs]
-            self._has_resumed = True
-        if interrupted:
-            log.info("%d interrupted analyses are taken up.", len(interrupted))
-            Thread(
-                target=self._resume_all, args=(interrupted,), name="veriscan-resume", daemon=True
-            ).start()
+    @property
+    def count(self) -> int:
+        """How many analyses are not to be taken up."""
+        return len(self._runs) + len(self._unrecorded)
+
+    def waiting_in_engine(self) -> list[UUID]:
+        """Return the scans that the engine has and has not come to, the next one first."""
+        with self._lock:
+            runs = list(self._runs.items())
+        return [
+            analysis_id
+            for analysis_id, run in runs
+            if run.future is not None and not (run.future.running() or run.future.done())
+        ]
 
     def close(self) -> None:
         """Store what the engine has finished; what it has not is taken up at the next start."""
-        self._closing.set()
         self._recorder.shutdown(wait=True)
 
     # --- after the engine -------------------------------------------------------------------
@@ -157,7 +217,7 @@ class JudgingService:
         try:
             self._recorder.submit(self._record, analysis, future)
         except RuntimeError:  # closed: the analysis stays queued for the next start
-            self._end(analysis.id)
+            self.let_go(analysis.id)
 
     def _record(self, analysis: Analysis, future: "Future[Judgement]") -> None:
         """Store how an analysis ended; only then do those who wait for it see it."""
@@ -170,59 +230,33 @@ class JudgingService:
             if error is not None:
                 self._store.update(failed(analysis, error))
                 return
-            judgement = future.result()
+            judgement = self.adjusted(analysis.modality, future.result())
             if judgement.heatmap is not None:
                 heatmap = pictures.encoded(pictures.quantised(judgement.heatmap))
                 self._images.put(analysis.id, Picture.HEATMAP, heatmap)
             self._store.update(done(analysis, judgement.finding))
+            self._audit.record(
+                "analysis.judged",
+                actor=None,
+                subject=str(analysis.id),
+                verdict=judgement.finding.verdict.value,
+                weights_sha256=judgement.finding.weights_sha256,
+            )
         except NotFoundError:  # its owner has deleted it meanwhile
             with suppress(StorageError):
                 self._images.delete(analysis.id)
         except Exception as error:  # a full disk …
             log.exception("The result of an analysis could not be stored.")
-            with suppress(VeriscanError):  # then it stays queued, for the next start
-                self._store.update(failed(analysis, error))
+            self._fail_or_leave(analysis, error)
         finally:
-            self._end(analysis.id)
+            self.let_go(analysis.id)
+            self.when_room()
 
-    def _end(self, analysis_id: UUID) -> None:
-        with self._lock:
-            run = self._runs.pop(analysis_id, None)
-        if run is not None:
-            run.ended.set()
-
-    # --- after a restart --------------------------------------------------------------------
-
-    def _resume_all(self, interrupted: list[Analysis]) -> None:
-        for analysis in interrupted:
-            if self._closing.is_set():
-                return
-            try:
-                self._resume(analysis)
-            except EngineStoppedError:
-                return
-            except Exception:  # whatever is wrong with this one, the others go on
-                log.exception("An interrupted analysis could not be taken up.")
-
-    def _resume(self, analysis: Analysis) -> None:
+    def _fail_or_leave(self, analysis: Analysis, error: Exception) -> None:
         try:
-            self._begin_with_patience(analysis, self._stored_grey(analysis))
-        except (EngineStoppedError, StorageError):
-            raise
-        except VeriscanError as error:
-            with suppress(NotFoundError):  # deleted meanwhile
-                self._store.update(failed(analysis, error))
-        while analysis.id in self._runs and not self._closing.is_set():
-            self.wait(analysis.id, RETRY_S)
-
-    def _begin_with_patience(self, analysis: Analysis, grey: NDArray[np.float32]) -> None:
-        while not self._closing.is_set():
-            try:
-                self.begin(analysis, grey)
-            except QueueFullError:
-                self._closing.wait(RETRY_S)
-            else:
-                return
+            self._store.update(failed(analysis, error))
+        except VeriscanError:  # then it stays queued, for the next start
+            self._unrecorded.add(analysis.id)
 
     def _stored_grey(self, analysis: Analysis) -> NDArray[np.float32]:
         try:

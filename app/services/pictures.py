@@ -48,14 +48,20 @@ def decoded(png: bytes) -> GreyPixels:
         return np.asarray(image, dtype=np.uint16)
 
 
+def eight_bits(pixels: GreyPixels) -> NDArray[np.uint8]:
+    """Return pixels as a screen or a printer shows them, of 16 bits the upper eight."""
+    if pixels.dtype == np.uint8:
+        return pixels.astype(np.uint8, copy=False)
+    return (pixels >> 8).astype(np.uint8)
+
+
 def thumbnail(pixels: GreyPixels) -> bytes:
     """Draw pixels ``[H, W]`` small, for lists.
 
     Returns:
         A greyscale PNG of 8 bits, of the scan's aspect ratio and at most 112 pixels a side.
     """
-    high_byte = pixels if pixels.dtype == np.uint8 else (pixels >> 8).astype(np.uint8)
-    image = Image.fromarray(high_byte)
+    image = Image.fromarray(eight_bits(pixels))
     image.thumbnail((MAX_THUMBNAIL_SIDE, MAX_THUMBNAIL_SIDE))
     return _png(image)
 

@@ -52,6 +52,12 @@ def serving_card(modality: str, weights_sha256: str) -> Card | None:
     return card if card and card.sha256 == weights_sha256 else None
 
 
+def serving_gate_card(modality: str) -> GateCard | None:
+    """Return the card of the gate that serves a modality now; None where there is none."""
+    availability = services().analyses.modalities().get(modality)
+    return availability.gate_card if availability else None
+
+
 def title_of(modality: str) -> str:
     """Return a modality's name for people; its key where this version does not know it."""
     spec = modalities().get(modality)

@@ -1,95 +1,236 @@
-/* Drag and drop, a preview of what was picked, and the limits of the server before the upload. */
+/* The upload form: collects files, shows each with how far it is, and sends them one by one. */
+
+import { dropped, pasted, visible } from "./upload-files.js";
+import { Refusal, begin, sendAll } from "./upload-send.js";
 
 const DISPLAYABLE = ["image/png", "image/jpeg", "image/bmp"];
+const MAX_PREVIEWS = 60;
+const PAUSE_MS = 1500;
+
 const area = document.querySelector("[data-drop]");
-const input = area.querySelector('input[type="file"]');
-const list = area.querySelector("[data-picked]");
+const form = area.closest("form");
+const [input, folder] = area.querySelectorAll('input[type="file"]');
+const list = form.querySelector("[data-picked]");
+const words = form.querySelector("[data-picked-words]");
 const message = area.querySelector("[data-picked-error]");
-const maxBytes = Number(area.dataset.maxBytes);
+const button = form.querySelector('[type="submit"]');
+const progress = form.querySelector(".progress");
 const maxFiles = Number(area.dataset.maxFiles);
+
+let picked = []; // {file, row, label, bar, key, problem}
+let isSending = false;
 
 const megabytes = (bytes) => {
   const size = bytes / 2 ** 20;
   return `${size.toFixed(size < 1 ? 2 : size < 10 ? 1 : 0)} MB`;
 };
 
-const picture = (file) => {
-  if (!DISPLAYABLE.includes(file.type)) {
-    const box = document.createElement("span");
-    box.className = "no-preview";
-    box.textContent = "No preview";
-    return box;
-  }
-  const image = document.createElement("img");
+const limitOf = (file) =>
+  Number(/\.zip$/i.test(file.name) ? area.dataset.maxArchiveBytes : area.dataset.maxBytes);
+
+const element = (tag, className, text = "") => {
+  const made = document.createElement(tag);
+  made.className = className;
+  made.textContent = text;
+  return made;
+};
+
+// --- the list ---------------------------------------------------------------------------------
+
+const preview = (file) => {
+  const [, ending = ""] = /\.(\w{1,4})$/.exec(file.name) ?? [];
+  const plain = element("span", "thumb", ending.toUpperCase());
+  if (!DISPLAYABLE.includes(file.type) || picked.length >= MAX_PREVIEWS) return plain;
+  const image = element("img", "thumb");
   image.alt = "";
   image.src = URL.createObjectURL(file);
   image.addEventListener("load", () => URL.revokeObjectURL(image.src));
+  image.addEventListener("error", () => image.replaceWith(plain));
   return image;
 };
 
-const line = (file) => {
-  const item = document.createElement("li");
-  const name = document.createElement("span");
-  name.className = "name";
-  name.textContent = `${file.name} · ${megabytes(file.size)}`;
-  name.title = file.name;
-  item.append(picture(file), name);
-  if (file.size > maxBytes) {
-    const warning = document.createElement("span");
-    warning.className = "too-large";
-    warning.textContent = "Too large";
-    item.append(warning);
+const removeButton = (item) => {
+  const remove = element("button", "quiet-button line-remove", "Remove");
+  remove.type = "button";
+  remove.setAttribute("aria-label", `Remove ${item.file.name}`);
+  remove.addEventListener("click", () => {
+    picked = picked.filter((other) => other !== item);
+    item.row.remove();
+    refresh();
+    input.focus();
+  });
+  return remove;
+};
+
+const addRow = (file) => {
+  const item = { file, key: null, problem: null, row: document.createElement("li") };
+  const text = element("div", "line-text");
+  item.bar = element("progress", "line-bar");
+  item.bar.max = 1;
+  item.bar.hidden = true;
+  item.bar.setAttribute("aria-label", `Sending ${file.name}`);
+  item.note = element("p", "line-note", megabytes(file.size));
+  text.append(element("p", "line-name", file.name), item.note, item.bar);
+  item.label = element("span", "line-state");
+  item.remove = removeButton(item);
+  item.row.append(preview(file), text, item.label, item.remove);
+  picked.push(item);
+  list.append(item.row);
+  if (file.size > limitOf(file)) {
+    refuse(item, `Larger than ${megabytes(limitOf(file))}, the limit of this server.`);
   }
-  return item;
 };
 
-const problemWith = (files) => {
-  if (files.length > maxFiles) return `Choose at most ${maxFiles} files at once.`;
-  const tooLarge = files.filter((file) => file.size > maxBytes).length;
-  if (tooLarge === 0) return "";
-  const subject = tooLarge === 1 ? "A file is" : `${tooLarge} files are`;
-  return `${subject} larger than ${megabytes(maxBytes)}, the limit of this server. Choose a single image instead of a whole study.`;
+const refuse = (item, problem) => {
+  item.problem = problem;
+  item.row.classList.add("is-refused");
+  item.note.textContent = problem;
+  item.label.textContent = "Not taken in";
+  item.bar.hidden = true;
 };
 
-const refresh = () => {
-  const files = [...input.files];
-  list.replaceChildren(...files.slice(0, maxFiles).map(line));
-  list.hidden = files.length === 0;
-  const problem = problemWith(files);
+const complain = (problem) => {
   message.textContent = problem;
   message.hidden = problem === "";
-  input.setCustomValidity(problem);
 };
 
-input.addEventListener("change", refresh);
-// Before any other script hears of it: what the server would refuse is not sent to it.
-input.form.addEventListener(
+const sendable = () => picked.filter((item) => item.problem === null);
+
+const refresh = () => {
+  list.hidden = picked.length === 0;
+  words.textContent = picked.length > 1 ? `${picked.length} files` : "";
+  complain(picked.length > maxFiles ? `Choose at most ${maxFiles} files at once.` : "");
+};
+
+const add = (files) => {
+  if (isSending || files.length === 0) return;
+  if (picked.some((item) => item.key !== null)) clear(); // the last ones are on their way
+  files.forEach(addRow);
+  refresh();
+};
+
+const clear = () => {
+  picked = [];
+  list.replaceChildren();
+};
+
+// --- sending ----------------------------------------------------------------------------------
+
+const whatIsMissing = () => {
+  if (!form.elements.modality.value) return "Choose the kind of scan first.";
+  if (picked.length === 0) return "Choose a file.";
+  if (picked.length > maxFiles) return `Choose at most ${maxFiles} files at once.`;
+  if (sendable().length > 0) return "";
+  const [{ file, problem }] = picked;
+  return file.size > limitOf(file)
+    ? `The file is larger than ${megabytes(limitOf(file))}, the limit of this server. Choose a single image instead of a whole study.`
+    : problem;
+};
+
+const setSending = (value) => {
+  isSending = value;
+  button.setAttribute("aria-disabled", String(value));
+  button.textContent = value ? form.dataset.busy : "Analyse";
+  progress.hidden = !value;
+  for (const { remove } of picked) remove.hidden = value;
+};
+
+const report = (item, { share, result, problem }) => {
+  if (problem) refuse(item, problem);
+  else if (result) {
+    item.key = result.key;
+    item.bar.hidden = true;
+    item.label.textContent = result.state === "taken" ? "Taken in" : "Being read";
+  } else {
+    item.bar.hidden = false;
+    item.bar.value = share;
+    item.label.textContent = share < 1 ? `Sending, ${Math.round(share * 100)} %` : "Being checked";
+  }
+  const done = picked.filter((other) => other.key || other.problem).length;
+  if (picked.length > 1) words.textContent = `${done} of ${picked.length} files sent`;
+};
+
+/** Show meanwhile how far those are that were taken in: one question for all of them. */
+const follow = async (url) => {
+  while (isSending) {
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    const response = await fetch(url).catch(() => null);
+    if (!response?.ok || response.redirected) continue;
+    for (const part of (await response.json()).parts) {
+      const item = picked.find((other) => other.key === part.key);
+      if (item && item.problem === null) item.label.textContent = part.label;
+    }
+  }
+};
+
+const send = async () => {
+  const items = sendable();
+  const token = form.elements.csrf_token.value;
+  const upload = await begin(form.dataset.beginUrl, form.elements.modality.value, token);
+  if (items.length > 1) follow(upload.status);
+  const files = items.map((item) => item.file);
+  await sendAll(upload.files, files, token, (index, news) => report(items[index], news));
+  return items.some((item) => item.key !== null) ? upload.page : null;
+};
+
+const submit = async () => {
+  const missing = whatIsMissing();
+  complain(missing);
+  if (missing) {
+    input.focus();
+    return;
+  }
+  setSending(true);
+  let page = null;
+  try {
+    page = await send();
+    if (page === null) complain(picked.map((item) => item.problem).filter(Boolean)[0]);
+  } catch (error) {
+    if (!(error instanceof Refusal)) throw error;
+    complain(error.message);
+  } finally {
+    if (page === null) setSending(false);
+  }
+  if (page === null) return;
+  isSending = false; // so that leaving asks nothing
+  window.location.assign(page);
+};
+
+// --- where files come from --------------------------------------------------------------------
+
+for (const source of [input, folder]) {
+  source.addEventListener("change", () => {
+    add(source === folder ? visible([...source.files]) : [...source.files]);
+    source.value = ""; // the list has them now, and the same file may be picked again
+  });
+}
+for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
+  // Anywhere on the page: missing the area would make the browser show the file in place of it.
+  window.addEventListener(kind, (event) => {
+    event.preventDefault();
+    area.classList.toggle("is-over", kind === "dragenter" || kind === "dragover");
+  });
+}
+window.addEventListener("drop", async (event) => add(await dropped(event.dataTransfer)));
+document.addEventListener("paste", (event) => add(pasted(event.clipboardData)));
+window.addEventListener("beforeunload", (event) => isSending && event.preventDefault());
+// Coming back with the browser's "back" shows the page as it was left.
+window.addEventListener("pageshow", (event) => {
+  if (!event.persisted) return;
+  setSending(false);
+  clear();
+  refresh();
+});
+// Before any other script hears of it.
+form.addEventListener(
   "submit",
   (event) => {
-    if (!input.validity.customError) return;
     event.preventDefault();
-    input.focus();
+    if (!isSending) submit();
   },
   { capture: true },
 );
-for (const kind of ["dragenter", "dragover"]) {
-  area.addEventListener(kind, (event) => {
-    event.preventDefault();
-    area.classList.add("is-over");
-  });
-}
-for (const kind of ["dragleave", "drop"]) {
-  area.addEventListener(kind, (event) => {
-    event.preventDefault();
-    area.classList.remove("is-over");
-  });
-}
-area.addEventListener("drop", (event) => {
-  if (event.dataTransfer.files.length > 0) {
-    input.files = event.dataTransfer.files;
-    refresh();
-  }
-});
 
+input.required = false;
 area.querySelector("[data-drop-hint]").hidden = false;
 refresh();

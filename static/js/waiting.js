@@ -1,39 +1,72 @@
-/* Asks how far analyses are and shows the page anew once one of them is finished. */
+/* Asks how far everything on the page is that is not finished: one question for all of it. */
 
 const PAUSE_MS = 1500;
 const MAX_PAUSE_MS = 15000;
 const words = document.querySelector("[data-waiting-words]");
+const list = document.querySelector("[data-parts]");
+const shown = new Map();
 
-const TEXT = {
-  queued: (waiting) =>
-    waiting > 1 ? `Waiting: ${waiting} scans are in the queue.` : "Waiting for its turn.",
-  running: () => "The detector is reading the scan.",
+const question = () => {
+  const page = document.querySelector("[data-poll-url]");
+  if (page) return page.dataset.pollUrl;
+  const rows = [...document.querySelectorAll("[data-waiting]")];
+  if (rows.length === 0) return null;
+  const ids = rows.map((row) => [row.dataset.asks ?? "id", row.dataset.part]);
+  return `${rows[0].dataset.statesUrl}?${new URLSearchParams(ids)}`;
 };
 
 const ask = async (url) => {
   const response = await fetch(url, { headers: { Accept: "application/json" } });
-  // Signed out or deleted in the meantime: the page itself says what is the matter.
-  if (!response.ok || response.redirected) return { is_final: true };
-  return response.json();
+  if (response.ok && !response.redirected) return response.json();
+  if (response.status >= 500) throw new Error(`${response.status}`);
+  return null; // signed out or deleted in the meantime: the page itself says what is the matter
 };
 
-const watch = async (url, pauseMs) => {
+const place = (key) => {
+  const found = document.querySelector(`[data-part="${key}"]`);
+  if (found || !list) return found;
+  const item = document.createElement("li");
+  item.dataset.part = key;
+  list.append(item);
+  return item;
+};
+
+const show = (part) => {
+  const element = place(part.key);
+  if (!element || shown.get(part.key) === part.html) return;
+  shown.set(part.key, part.html);
+  element.innerHTML = part.html; // drawn by our own server
+  if (part.is_final) delete element.dataset.waiting;
+};
+
+const refresh = (state) => {
+  state.parts.forEach(show);
+  if (list) {
+    const keys = new Set(state.parts.map((part) => part.key));
+    for (const item of list.querySelectorAll("[data-part]")) {
+      if (!keys.has(item.dataset.part)) item.remove();
+    }
+  }
+  const text = state.words ?? state.parts.find((p) => p.key === words?.dataset.wordsOf)?.words;
+  // Only what is new is read out.
+  if (words && text && words.textContent !== text) words.textContent = text;
+};
+
+const watch = async (pauseMs) => {
+  const url = question();
+  if (url === null) return;
   let nextPauseMs = PAUSE_MS;
   try {
-    const state = await ask(url);
-    if (state.is_final) {
+    const state = document.hidden ? undefined : await ask(url);
+    if (state === null || (state?.is_final && document.querySelector("[data-reload-when-final]"))) {
       window.location.reload();
       return;
     }
-    const text = TEXT[state.status](state.queue_length);
-    // Only what is new is read out.
-    if (words && words.textContent !== text) words.textContent = text;
+    if (state) refresh(state);
   } catch {
     nextPauseMs = Math.min(pauseMs * 2, MAX_PAUSE_MS); // the server is away; ask less often
   }
-  setTimeout(watch, nextPauseMs, url, nextPauseMs);
+  setTimeout(watch, nextPauseMs, nextPauseMs);
 };
 
-for (const element of document.querySelectorAll("[data-status-url]")) {
-  setTimeout(watch, PAUSE_MS, element.dataset.statusUrl, PAUSE_MS);
-}
+setTimeout(watch, PAUSE_MS, PAUSE_MS);

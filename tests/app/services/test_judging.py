@@ -19,11 +19,10 @@ from app.errors import (
 from app.records import Analysis, AnalysisStatus
 from app.services.container import Services, build_services
 from app.services.passwords import PasswordService
-from tests.app.services.conftest import HeldEngine, make_user
+from tests.app.services.conftest import OWNER, HeldEngine
 from tests.factories import make_grey, png16_bytes, png_bytes
 
 DEADLINE_S = 30.0
-OWNER = make_user()
 
 
 def gate_of(services: Services) -> HeldEngine:

@@ -1,0 +1,74 @@
+"""How far uploads and studies are, in words."""
+
+from app.records import Analysis, AnalysisStatus
+from app.services.studies import StudySummary
+from app.services.upload_progress import UploadLine, UploadProgress
+from app.web.wording import STATES, Badge, badge_of, badge_of_verdict
+
+REFUSED = Badge("Not taken in", "failed", "error")
+WAITING = STATES[AnalysisStatus.QUEUED]
+
+
+def waiting_words(place: int) -> str:
+    """Say which in line a scan is.
+
+    Args:
+        place: From 1; 0 where it is not known.
+    """
+    return f"Waiting, {ordinal(place)} in line" if place else "Waiting for its turn"
+
+
+def ordinal(number: int) -> str:
+    """Write a number as a place, such as ``21st``."""
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{'th' if number % 100 in (11, 12, 13) else ending}"
+
+
+def waiting_badge(analysis: Analysis, place: int) -> Badge:
+    """Return how far an analysis is, with its place in line while it waits."""
+    if analysis.status is AnalysisStatus.QUEUED:
+        return Badge(waiting_words(place), WAITING.tone, WAITING.icon)
+    return badge_of(analysis)
+
+
+def line_words(line: UploadLine, place: int) -> Badge:
+    """Return how far one thing of an upload is.
+
+    Args:
+        line: What became of it.
+        place: Which in line it is, from 1; 0 where it does not wait.
+    """
+    if line.problem is not None:
+        return REFUSED
+    if line.analysis is not None:
+        return waiting_badge(line.analysis, place)
+    if line.study is not None:
+        return study_badge(line.study)
+    of_all = f"{line.read} of {line.holds} files" if line.holds else "in a moment"
+    return Badge(f"Being read: {of_all}", WAITING.tone, WAITING.icon)
+
+
+def study_badge(summary: StudySummary) -> Badge:
+    """Return the verdict on a study, or how far it is."""
+    if summary.finding is not None:
+        return badge_of_verdict(summary.finding.verdict)
+    return Badge(study_words(summary), WAITING.tone, WAITING.icon)
+
+
+def study_words(summary: StudySummary) -> str:
+    """Say how many slices of a study are finished."""
+    return f"{summary.finished} of {summary.total} slices judged"
+
+
+def upload_words(progress: UploadProgress) -> str:
+    """Say how far an upload is as a whole, in a sentence that a screen reader reads out."""
+    refused = sum(line.problem is not None for line in progress.lines)
+    done = sum(line.is_final for line in progress.lines) - refused
+    total = len(progress.lines) - refused
+    if not progress.lines:
+        return "Nothing of it is left."
+    parts = [] if total == 0 else [f"{done} of {total} finished"]
+    if refused:
+        parts.append("one was not taken in" if refused == 1 else f"{refused} were not taken in")
+    sentence = ", ".join(parts)
+    return f"{sentence[0].upper()}{sentence[1:]}."

@@ -1,0 +1,190 @@
+"""Uploading as people work: many files at once, a zipped series, a drop, a paste, no scripts."""
+
+import base64
+import re
+from collections.abc import Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
+
+from tests.factories import jpeg_bytes, make_grey, png_bytes, series_files, zip_bytes
+from tests.journeys.server import Server
+
+pytestmark = pytest.mark.browser
+
+PASSWORD = "correct horse battery staple"
+PATIENCE_MS = 60_000
+SERIES = zip_bytes(series_files(5))
+
+# What a drop or a paste brings cannot be made by the driver, so the page makes it of our bytes.
+GIVE = """
+([kind, selector, files]) => {
+  const transfer = new DataTransfer();
+  for (const [name, type, text] of files) {
+    const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
+    transfer.items.add(new File([bytes], name, { type }));
+  }
+  const event = kind === "paste"
+    ? new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, cancelable: true })
+    : new DragEvent(kind, { dataTransfer: transfer, bubbles: true, cancelable: true });
+  document.querySelector(selector).dispatchEvent(event);
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def account(browser: Browser, server: Server) -> str:
+    """A user of this module; returns the name."""
+    page = browser.new_page(base_url=server.url)
+    page.goto("/register")
+    page.get_by_label("Username").fill("uploader")
+    page.get_by_label("E-mail").fill("uploader@hospital.example")
+    page.get_by_label("Mobile").fill("+49 151 23456789")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_label("Password once more").fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Create account").click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.close()
+    return "uploader"
+
+
+@pytest.fixture(params=[True], ids=["scripts"])
+def context(
+    request: pytest.FixtureRequest, browser: Browser, server: Server, account: str
+) -> Iterator[BrowserContext]:
+    """A signed-in window; a test that asks for it without scripts says so."""
+    context = browser.new_context(java_script_enabled=request.param, base_url=server.url)
+    context.set_default_timeout(PATIENCE_MS)
+    expect.set_options(timeout=PATIENCE_MS)
+    page = context.new_page()
+    page.goto("/sign-in")
+    page.get_by_label("Username").fill(account)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    page.goto("/analyses/new?modality=lung_ct")
+    yield context
+    context.close()
+
+
+def check_page(page: Page) -> None:
+    results = Axe().run(page)
+    assert results.violations_count == 0, results.generate_report()
+
+
+def payload(name: str, data: bytes) -> FilePayload:
+    return {"name": name, "mimeType": "application/octet-stream", "buffer": data}
+
+
+def give(page: Page, kind: str, files: dict[str, bytes]) -> None:
+    coded = [[name, "image/png", base64.b64encode(data).decode()] for name, data in files.items()]
+    page.evaluate(GIVE, [kind, "[data-drop]" if kind == "drop" else "body", coded])
+
+
+def forty_mixed_files() -> list[FilePayload]:
+    """Return thirty-nine scans in several formats and one letter."""
+    files = [payload("letter.png", b"Dear colleague, please find attached")]
+    for number in range(34):
+        encode = jpeg_bytes if number % 2 else png_bytes
+        files.append(payload(f"scan-{number}", encode(make_grey(seed=number))))
+    return files + [payload(name, data) for name, data in series_files(5).items()]
+
+
+def test_forty_mixed_files_are_sent_and_the_bad_one_is_named(context: BrowserContext) -> None:
+    (page,) = context.pages
+    page.get_by_label("2. Scan").set_input_files(forty_mixed_files())
+    expect(page.get_by_role("status").filter(has_text="40 files")).to_be_visible()
+    check_page(page)
+    page.get_by_role("button", name="Analyse").click()
+
+    page.wait_for_url("**/analyses/uploads/*")
+    check_page(page)
+    words = page.get_by_role("status").filter(has_text="finished")
+    expect(words).to_have_text("35 of 35 finished, one was not taken in.")
+    lines = page.locator(".lines li")
+    expect(lines).to_have_count(36)
+    expect(lines.first).to_contain_text("letter.png")
+    expect(lines.first).to_contain_text("not a PNG, JPEG, TIFF, BMP or DICOM image")
+    expect(lines.nth(1)).to_contain_text("Study of 5 slices")
+    expect(lines.filter(has_text="Deepfake")).to_have_count(35)
+    check_page(page)
+
+
+def test_a_zipped_series_is_dropped_and_read_as_a_study(context: BrowserContext) -> None:
+    (page,) = context.pages
+    give(page, "drop", {"series.zip": SERIES})
+    expect(page.locator(".lines li")).to_contain_text("series.zip")
+    page.get_by_role("button", name="Analyse").click()
+
+    page.wait_for_url("**/analyses/**/*-*")
+    if "/uploads/" in page.url:  # until there is nothing but the study to show
+        page.wait_for_url("**/analyses/studies/*")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("deepfake")
+    expect(page.get_by_text("The rule: a study is a deepfake from")).to_be_visible()
+    expect(page.locator(".strip li")).to_have_count(5)
+    check_page(page)
+    page.get_by_role("link", name="By position").click()
+    expect(page.locator(".strip li").first).to_contain_text("Slice 1")
+    page.get_by_role("link", name="Slice 1", exact=True).click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("deepfake")
+    page.get_by_role("link", name="All slices of this study").click()
+    expect(page.locator(".strip li")).to_have_count(5)
+
+    page.goto("/analyses")
+    line = page.get_by_role("row").filter(has_text="Study of 5 slices").first
+    expect(line).to_contain_text("Deepfake")
+    line.get_by_role("checkbox").check()
+    expect(page.get_by_text("1 ticked.")).to_be_visible()
+    check_page(page)
+    line.get_by_role("link").click()
+    expect(page.locator(".strip li")).to_have_count(5)
+
+
+def test_a_pasted_image_gets_its_verdict(context: BrowserContext) -> None:
+    (page,) = context.pages
+    give(page, "paste", {"image.png": png_bytes(make_grey(256, 240, seed=5))})
+    expect(page.locator(".lines li")).to_contain_text("image.png")
+    page.get_by_role("button", name="Analyse").click()
+
+    expect(page.get_by_role("heading", level=1)).to_contain_text("deepfake")
+
+
+def test_what_was_picked_by_mistake_is_taken_out_again(context: BrowserContext) -> None:
+    (page,) = context.pages
+    page.get_by_label("2. Scan").set_input_files(
+        [payload("right.png", png_bytes()), payload("wrong.png", png_bytes())]
+    )
+    page.get_by_role("button", name="Remove wrong.png").click()
+
+    expect(page.locator(".lines li")).to_have_count(1)
+    expect(page.get_by_label("2. Scan")).to_be_focused()
+
+
+def test_closing_the_tab_loses_nothing_that_was_taken_in(context: BrowserContext) -> None:
+    (page,) = context.pages
+    page.get_by_label("2. Scan").set_input_files(payload("closed.zip", SERIES))
+    with page.expect_response(re.compile("/files$")):
+        page.get_by_role("button", name="Analyse").click()
+    page.close()
+
+    back = context.new_page()
+    back.goto("/analyses/new")
+    back.locator(".latest a").first.click()
+    expect(back.get_by_role("heading", level=1)).to_contain_text("deepfake")
+    expect(back.locator(".strip li")).to_have_count(5)
+
+
+@pytest.mark.parametrize("context", [False], indirect=True, ids=["no-scripts"])
+def test_without_scripts_several_files_and_an_archive_are_judged(context: BrowserContext) -> None:
+    (page,) = context.pages
+    page.get_by_label("2. Scan").set_input_files(
+        [payload("good.png", png_bytes()), payload("bad.png", b"?"), payload("ct.zip", SERIES)]
+    )
+    page.get_by_role("button", name="Analyse").click()
+
+    page.wait_for_url("**/analyses/uploads/*")
+    expect(page.get_by_text("2 of 2 finished, one was not taken in.")).to_be_visible()
+    expect(page.locator(".lines li").first).to_contain_text("bad.png")
+    page.get_by_role("link", name="ct.zip").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("deepfake")
