@@ -1,11 +1,11 @@
 """How good a detector is, from its card, in numbers that a clinician can use."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.detection.card import Card, Estimate
-from app.web.wording import of_hundred
+from app.web.score_drawing import Dots, dots
+from app.web.wording import of_hundred, scans_behind, whole_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +16,15 @@ class Rate:
         count: Such as ``about 4``.
         sentence: What happens to so many, such as ``of 100 fakes are called authentic``.
         interval: Such as ``95 % interval 2 to 8``; empty where none was measured.
+        scans: On how many it stands, such as ``151 scans of 146 patients``; empty where unsaid.
+        dots: A drawing of a hundred scans.
     """
 
     count: str
     sentence: str
     interval: str
+    scans: str
+    dots: Dots
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +40,7 @@ class Figure:
     value: str
     interval: str
     note: str
+    estimate: Estimate
 
 
 NAMES = {
@@ -55,13 +60,25 @@ NAMES = {
 
 def rates_of(card: Card) -> list[Rate]:
     """Return what the operating point means: false alarms, misses and scans without a verdict."""
-    metrics = card.metrics
+    metrics, coverage = card.metrics, card.metrics.get("coverage")
     found = [
         _rate(metrics.get("false_alarm_rate"), "of 100 authentic scans are called fake"),
         _rate(metrics.get("miss_rate"), "of 100 fakes are called authentic"),
-        _rate(_complement(metrics.get("coverage")), "of 100 scans stay inconclusive"),
+        _rate(coverage and coverage.complement(), "of 100 scans stay inconclusive"),
     ]
     return [rate for rate in found if rate]
+
+
+def in_short(card: Card) -> str:
+    """Say in one sentence how often a detector errs and how often it gives no verdict."""
+    sentences = [f"{rate.count} {rate.sentence}" for rate in rates_of(card)]
+    if not sentences:
+        return ""
+    return f"On scans that it had never seen, {_listed(sentences)}."
+
+
+def _listed(items: list[str]) -> str:
+    return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
 def figures_of(card: Card) -> list[Figure]:
@@ -84,21 +101,13 @@ def plain_figures(estimates: Mapping[str, Estimate]) -> list[Figure]:
 def _rate(estimate: Estimate | None, sentence: str) -> Rate | None:
     if estimate is None or estimate.value is None:
         return None
-    interval = ""
-    if estimate.low is not None and estimate.high is not None:
-        # Rounded outwards, so that the interval never promises more than was measured.
-        low, high = math.floor(estimate.low * 100 + 1e-9), math.ceil(estimate.high * 100 - 1e-9)
-        interval = f"95 % interval {low} to {high}"
-    return Rate(count=of_hundred(estimate.value), sentence=sentence, interval=interval)
-
-
-def _complement(estimate: Estimate | None) -> Estimate | None:
-    if estimate is None or estimate.value is None:
-        return None
-    return Estimate(
-        value=1 - estimate.value,
-        low=None if estimate.high is None else 1 - estimate.high,
-        high=None if estimate.low is None else 1 - estimate.low,
+    interval = whole_interval(estimate)
+    return Rate(
+        count=of_hundred(estimate.value),
+        sentence=sentence,
+        interval=f"95 % interval {interval}" if interval else "",
+        scans=scans_behind(estimate),
+        dots=dots(estimate.value),
     )
 
 
@@ -109,4 +118,5 @@ def _figure(name: str, estimate: Estimate) -> Figure:
         value="not measured" if estimate.value is None else f"{estimate.value:.3f}",
         interval=f"{estimate.low:.3f} to {estimate.high:.3f}" if has_interval else "",
         note=estimate.note,
+        estimate=estimate,
     )

@@ -1,4 +1,4 @@
-"""Where a score lies among the verdicts, as the coordinates of a small drawing.
+"""Where a score lies among the verdicts, and shares of a hundred, as small drawings.
 
 The three zones are drawn wide enough to be read, whatever their extent; within a zone the place
 of the mark is true to scale. That is how laboratory reports draw reference ranges.
@@ -13,7 +13,9 @@ WIDTH = 360
 GAP = 3
 OUTER_SHARE = 0.36
 MARK_MARGIN = 5
-LABEL_MARGIN = 34
+LABEL_MARGIN = 54
+DOTS_A_ROW = 20
+DOT_PITCH = 10
 NAMES = {
     Verdict.REAL: "authentic",
     Verdict.INCONCLUSIVE: "inconclusive",
@@ -70,7 +72,7 @@ class ScoreDrawing:
     @property
     def score_text(self) -> str:
         """The score in figures, never rounded to a certainty that it is not."""
-        return _in_figures(self.score)
+        return in_figures(self.score)
 
     @property
     def label_x(self) -> float:
@@ -81,7 +83,7 @@ class ScoreDrawing:
     def description(self) -> str:
         """The drawing in words."""
         zones = "; ".join(
-            f"{zone.name} from {_in_figures(zone.low)} to {_in_figures(zone.high)}"
+            f"{zone.name} from {in_figures(zone.low)} to {in_figures(zone.high)}"
             for zone in self.zones
         )
         return f"The score is {self.score_text} on a scale from 0 to 1: {zones}."
@@ -89,7 +91,33 @@ class ScoreDrawing:
     @property
     def boundaries(self) -> list[tuple[float, str]]:
         """Where one zone ends and the next begins, with the score there."""
-        return [(round(zone.x - GAP / 2, 1), _in_figures(zone.low)) for zone in self.zones[1:]]
+        return [(round(zone.x - GAP / 2, 1), in_figures(zone.low)) for zone in self.zones[1:]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dots:
+    """A hundred scans as dots, some of them marked, as SVG path data.
+
+    Attributes:
+        marked: The first so many of them.
+        others: The rest.
+    """
+
+    marked: str
+    others: str
+    width: int = DOTS_A_ROW * DOT_PITCH
+    height: int = 100 // DOTS_A_ROW * DOT_PITCH
+
+
+def dots(share: float) -> Dots:
+    """Draw a share in [0, 1] as dots of a hundred."""
+    points = [
+        f"M{at % DOTS_A_ROW * DOT_PITCH + DOT_PITCH // 2} "
+        f"{at // DOTS_A_ROW * DOT_PITCH + DOT_PITCH // 2}h0"
+        for at in range(100)
+    ]
+    count = round(share * 100)
+    return Dots(marked="".join(points[:count]), others="".join(points[count:]))
 
 
 def draw(finding: Finding) -> ScoreDrawing:
@@ -141,7 +169,8 @@ def _within(zone: Zone, score: float) -> float:
     return round(min(max(x, zone.x + MARK_MARGIN), zone.x + zone.width - MARK_MARGIN), 1)
 
 
-def _in_figures(score: float) -> str:
+def in_figures(score: float) -> str:
+    """Write a score in [0, 1], never rounded to a certainty that it is not."""
     if 0.9995 <= score < 1:
         return "above 0.999"
     if 0 < score < 0.0005:

@@ -1,10 +1,12 @@
 """Verdicts in words: the only place that says to a clinician what a verdict means."""
 
+import math
 from dataclasses import dataclass
 
+from app.detection.card import Card, Estimate
 from app.detection.labels import Verdict
 from app.detection.verdict import Finding, GateFinding, StabilityFinding
-from app.records import Analysis, AnalysisStatus
+from app.records import Analysis, AnalysisStatus, Outcome
 
 NEARLY_ALL = 0.995
 HARDLY_ANY = 0.005
@@ -53,12 +55,25 @@ STATES = {
     AnalysisStatus.FAILED: Badge("Failed", "failed", "failed"),
 }
 
+OUTCOMES = {
+    **{
+        Outcome(verdict.value): Badge(label, verdict.value, verdict.value)
+        for verdict, label in LABELS.items()
+    },
+    Outcome.WAITING: Badge("Waiting or running", "waiting", "waiting"),
+    Outcome.FAILED: STATES[AnalysisStatus.FAILED],
+}
+
 
 def badge_of(analysis: Analysis) -> Badge:
     """Return how far an analysis is, or its verdict."""
     if analysis.finding is None:
         return STATES.get(analysis.status, STATES[AnalysisStatus.FAILED])
-    verdict = analysis.finding.verdict
+    return badge_of_verdict(analysis.finding.verdict)
+
+
+def badge_of_verdict(verdict: Verdict) -> Badge:
+    """Return a verdict as a badge."""
     return Badge(LABELS[verdict], verdict.value, verdict.value)
 
 
@@ -123,6 +138,27 @@ def certainty(finding: Finding) -> str:
     )
 
 
+def meaning(verdict: Verdict, card: Card) -> str:
+    """Say how often a verdict like this one is wrong, or how often there is none.
+
+    Returns:
+        A sentence on scans like those of the card's test side; empty where it was not measured.
+    """
+    metric, scans, outcome = {
+        Verdict.FAKE: ("false_alarm_rate", "authentic scans", "would be called fake"),
+        Verdict.REAL: ("miss_rate", "fakes", "would be called authentic"),
+    }.get(verdict, ("coverage", "scans", "would get no verdict"))
+    estimate = card.metrics.get(metric)
+    if estimate is None or estimate.value is None or verdict is Verdict.NOT_JUDGED:
+        return ""
+    if verdict is Verdict.INCONCLUSIVE:
+        estimate = estimate.complement()
+    return (
+        f"Of 100 {scans} like those that the detector was measured on, "
+        f"{of_hundred(estimate.value or 0.0)} {outcome}."
+    )
+
+
 def gate_words(gate: GateFinding | None, noun: str) -> str:
     """Say what the gate found.
 
@@ -158,3 +194,23 @@ def of_hundred(share: float) -> str:
     if share < HARDLY_ANY:
         return "none" if share == 0 else "fewer than 1"
     return f"about {share * 100:.0f}"
+
+
+def whole_interval(estimate: Estimate) -> str:
+    """Write the interval of a share as numbers of 100, such as ``2 to 8``; empty without one."""
+    if estimate.low is None or estimate.high is None:
+        return ""
+    # Rounded outwards, so that the interval never promises more than was measured.
+    low, high = math.floor(estimate.low * 100 + 1e-9), math.ceil(estimate.high * 100 - 1e-9)
+    return f"{low} to {high}"
+
+
+def scans_behind(estimate: Estimate) -> str:
+    """Say on how many scans a figure stands; empty where its note does not."""
+    first = estimate.note.split(";")[0]
+    return first.removesuffix(" or synthetic scans") if " scans of " in first else ""
+
+
+def hounsfield(value: float) -> str:
+    """Write a value in Hounsfield units, such as ``−600 HU``."""
+    return f"{value:.0f} HU".replace("-", "−")
