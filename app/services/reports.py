@@ -1,10 +1,15 @@
-"""An analysis as others read it: the JSON of the API and of the command line."""
+"""An analysis as others read it: the JSON of the API, of the command line and of certificates."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from app.detection.verdict import GateFinding, StabilityFinding
 from app.records import Analysis
+
+CERTIFICATE_FORMAT = "veriscan-report/1"
+NOTICE = (
+    "Research use only. Not a medical device. It judges the image and says nothing of the patient."
+)
 
 
 def analysis_json(analysis: Analysis, links: Mapping[str, str]) -> dict[str, Any]:
@@ -43,6 +48,38 @@ def analysis_json(analysis: Analysis, links: Mapping[str, str]) -> dict[str, Any
     if analysis.error is not None:
         body["error"] = analysis.error
     return body
+
+
+def certificate_json(analysis: Analysis, installation: str, key_id: str) -> dict[str, Any]:
+    """Return what a certificate of a finished analysis says; the same at any time.
+
+    It names neither the owner nor the patient, and holds nothing of the scan but its hash.
+
+    Args:
+        analysis: One that has a finding.
+        installation: What names the Veriscan that judged it.
+        key_id: Of the key that will sign it.
+    """
+    body = analysis_json(analysis, links={})
+    of_the_record = ("links", "status", "created", "id", "device", "inference_ms", "image_sha256")
+    said = {name: value for name, value in body.items() if name not in of_the_record}
+    finished = analysis.finished or analysis.created
+    return said | {
+        "format": CERTIFICATE_FORMAT,
+        "analysis": str(analysis.id),
+        "submitted": body["created"],
+        "judged": finished.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "image": {
+            "sha256": analysis.image_sha256,
+            "format": analysis.image_format,
+            "width": analysis.width,
+            "height": analysis.height,
+            "declared_synthetic": analysis.declared_synthetic,
+        },
+        "installation": installation,
+        "signing_key": key_id,
+        "notice": NOTICE,
+    }
 
 
 def _gate_json(gate: GateFinding) -> dict[str, Any]:

@@ -26,6 +26,11 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--root", "roots", type=FOLDER, multiple=True, help="Where that set was unpacked to.")
 @click.option(
+    "--from-app",
+    type=FOLDER,
+    help="What `flask export-labels` wrote: contested scans that reviewers settled.",
+)
+@click.option(
     "--every-slice",
     type=click.IntRange(1),
     default=10,
@@ -54,14 +59,18 @@ def command(dataset: str, manifest: Path | None, runs_dir: Path, **options: Any)
     from training.data import prepare as stage
     from training.data.overview import write_overview
     from training.data.sources.base import SourceOptions
+    from training.data.sources.veriscan_reviews import NAME as REVIEWS
 
     names, roots = options["sources"], options["roots"]
     if len(names) != len(roots):
         raise click.UsageError("Each --source needs a --root, in the same order.")
     config = load_dataset_config(dataset)
     paths = dataset_paths(runs_dir, config.name)
+    sources = list(zip(names, roots, strict=True))
+    if options["from_app"] is not None:
+        sources.append((REVIEWS, options["from_app"] / config.modality))
     wanted = stage.PrepareOptions(
-        sources=tuple(zip(names, roots, strict=True)),
+        sources=tuple(sources),
         source_options=SourceOptions(every_slice=options["every_slice"], limit=options["limit"]),
         skip_unreadable=options["skip_unreadable"],
         accepted=options["accepted"],

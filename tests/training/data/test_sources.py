@@ -44,7 +44,15 @@ def a_slice(number: int, *, series: str = "1.2.3", **attributes: Any) -> bytes:
 
 
 def test_the_public_sets_are_known_by_name() -> None:
-    names = ["ctgan", "folder", "knee_severity", "lidc", "luna16", "prezja_knees"]
+    names = [
+        "ctgan",
+        "folder",
+        "knee_severity",
+        "lidc",
+        "luna16",
+        "prezja_knees",
+        "veriscan_reviews",
+    ]
 
     assert list(sources()) == names
 
