@@ -1,12 +1,14 @@
 """The API tokens, in the SQL database."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from app.errors import NotFoundError
-from app.records import ApiToken
+from app.records import ApiToken, Scope
 from app.storage.database import API_TOKENS, Database
 
 
@@ -29,6 +31,8 @@ class TokenStore:
             "digest": token.digest,
             "created": token.created,
             "last_used": token.last_used,
+            "scopes": " ".join(sorted(token.scopes)),
+            "expires": token.expires,
         }
         with self._database.writing() as connection:
             connection.execute(API_TOKENS.insert().values(row))
@@ -38,7 +42,7 @@ class TokenStore:
         statement = sa.select(API_TOKENS).where(API_TOKENS.c.digest == digest)
         with self._database.reading() as connection:
             row = connection.execute(statement).mappings().one_or_none()
-        return None if row is None else ApiToken(**row)
+        return None if row is None else _token_of(row)
 
     def list_of_user(self, user_id: UUID) -> list[ApiToken]:
         """Return a user's tokens, newest first."""
@@ -48,7 +52,7 @@ class TokenStore:
             .order_by(API_TOKENS.c.created.desc(), API_TOKENS.c.id)
         )
         with self._database.reading() as connection:
-            return [ApiToken(**row) for row in connection.execute(statement).mappings()]
+            return [_token_of(row) for row in connection.execute(statement).mappings()]
 
     def touch(self, token_id: UUID, used: datetime) -> None:
         """Remember when a token was last used; does nothing if it was removed meanwhile."""
@@ -74,3 +78,10 @@ class TokenStore:
         """Remove all tokens of a user."""
         with self._database.writing() as connection:
             connection.execute(API_TOKENS.delete().where(API_TOKENS.c.user_id == user_id))
+
+
+def _token_of(row: Mapping[Any, Any]) -> ApiToken:
+    """Return a token; where no scopes are stored, it is from before there were any."""
+    stored = row["scopes"]
+    scopes = frozenset(Scope) if stored is None else frozenset(map(Scope, stored.split()))
+    return ApiToken(**{**row, "scopes": scopes})

@@ -1,0 +1,146 @@
+"""What a token is good for, for how long, and how often."""
+
+from uuid import uuid4
+
+import pytest
+from flask import Flask
+
+from app.records import EventFilter, Scope, User
+from app.services.container import Services
+from tests.app.web.conftest import Browser, MakeApp
+from tests.app.web.script import Script, assert_problem, script_of, script_on
+from tests.movable_clock import MovableClock
+
+NEEDED = [
+    ("GET", "/analyses", Scope.READ),
+    ("GET", "/modalities", Scope.READ),
+    ("POST", "/analyses", Scope.ANALYSE),
+    ("POST", "/uploads", Scope.ANALYSE),
+    ("PUT", f"/analyses/{uuid4()}/note", Scope.ANNOTATE),
+    ("DELETE", f"/analyses/{uuid4()}", Scope.DELETE),
+    ("DELETE", f"/studies/{uuid4()}", Scope.DELETE),
+]
+
+
+@pytest.fixture
+def script(app: Flask, alice: User) -> Script:
+    return script_of(app, alice)
+
+
+def test_a_token_does_what_it_is_good_for_and_nothing_else(app: Flask, alice: User) -> None:
+    for scope in Scope:
+        script = script_of(app, alice, scopes=frozenset({scope}))
+        for method, path, needed in NEEDED:
+            response = script.call(method, path)
+            if needed is scope:
+                assert response.status_code in (200, 404, 415), (scope, path)
+            else:
+                assert_problem(response, 403, f"it lacks the scope “{needed}”")
+                assert f'scope="{needed}"' in response.headers["WWW-Authenticate"]
+
+
+def test_an_expired_token_is_told_apart_from_an_unknown_one(
+    app: Flask, alice: User, clock: MovableClock
+) -> None:
+    script = script_of(app, alice, days=7)
+    clock.move(days=6, hours=23)
+    assert script.call("GET", "/analyses").status_code == 200
+
+    clock.move(hours=1)
+    response = script.call("GET", "/analyses")
+
+    assert_problem(response, 401, "This token expired on")
+    assert "error=invalid_token" in response.headers["WWW-Authenticate"]
+
+
+def test_every_answer_says_how_often_the_token_may_still_be_used(
+    make_app: MakeApp, clock: MovableClock
+) -> None:
+    script = script_on(make_app(api_requests_per_min=2))
+
+    first = script.call("GET", "/analyses")
+    clock.move(seconds=20)
+    second = script.call("GET", f"/analyses/{uuid4()}")
+    third = script.call("GET", "/analyses")
+
+    assert first.headers["RateLimit-Policy"] == '"token";q=2;w=60'
+    assert first.headers["RateLimit"] == '"token";r=1;t=60'
+    assert second.headers["RateLimit"] == '"token";r=0;t=40'
+    assert_problem(third, 429, "2 times a minute")
+    assert third.headers["Retry-After"] == "40"
+    assert third.headers["RateLimit"] == '"token";r=0;t=40'
+
+
+def test_each_token_has_its_own_allowance_and_gets_it_anew(
+    make_app: MakeApp, clock: MovableClock
+) -> None:
+    app = make_app(api_requests_per_min=1)
+    script = script_on(app)
+    services: Services = app.extensions["veriscan"]
+    other = script_of(app, next(iter(services.accounts.list_users())))
+    assert [script.call("GET", "/modalities").status_code for _ in range(2)] == [200, 429]
+    assert other.call("GET", "/modalities").status_code == 200
+
+    clock.move(seconds=60)
+
+    assert script.call("GET", "/modalities").status_code == 200
+
+
+def test_a_limit_of_nought_is_none(make_app: MakeApp) -> None:
+    response = script_on(make_app(api_requests_per_min=0)).call("GET", "/modalities")
+
+    assert response.status_code == 200
+    assert "RateLimit" not in response.headers
+
+
+def test_the_audit_trail_names_the_token_by_which_something_was_done(
+    script: Script, services: Services, owner: Browser
+) -> None:
+    by_script = script.analyse().get_json()["id"]
+    by_hand = str(owner.analyse())
+
+    for subject, token in ((by_script, '"token":"script"'), (by_hand, None)):
+        (event,) = services.audit.page(
+            EventFilter(action="analysis.submitted", subject=subject), limit=5
+        )
+        assert (token in event.details) if token else ("token" not in event.details)
+
+
+# --- on the account page --------------------------------------------------------------------
+
+
+def test_a_token_is_made_with_what_is_ticked_and_shown_with_it(
+    owner: Browser, services: Services, alice: User, clock: MovableClock
+) -> None:
+    form = {"name": "night", "scopes": ["read", "delete"], "days": "30"}
+
+    owner.submit("/account/tokens", form, 200)
+
+    (token,) = services.identity.tokens.list_of_user(alice.id)
+    assert token.scopes == {Scope.READ, Scope.DELETE}
+    assert token.expires is not None
+    assert (token.expires - clock.now).days == 30
+    assert "May delete, read. Expires" in owner.get("/account").text
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"scopes": []}, "scopes"),
+        ({"scopes": ["everything"]}, "scopes"),
+        ({"days": "366"}, "days"),
+        ({"days": "0"}, "days"),
+        ({"days": "-1"}, "days"),
+        ({"days": "x"}, "days"),
+        ({"days": ""}, "days"),
+    ],
+)
+def test_a_token_that_is_good_for_nothing_or_for_too_long_is_refused(
+    owner: Browser, services: Services, alice: User, change: dict[str, object], field: str
+) -> None:
+    form = {"name": "night", "scopes": ["read"], "days": "30"} | change
+
+    page = owner.submit("/account/tokens", form, 422)
+
+    assert page.error_of(field)
+    assert services.identity.tokens.list_of_user(alice.id) == []
