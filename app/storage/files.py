@@ -97,7 +97,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: It could not be written; the old content, if there was any, is still there.
     """
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = temporary_path(path)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
         with os.fdopen(os.open(temporary, flags, PRIVATE_FILE_MODE), "wb") as file:
@@ -109,6 +109,11 @@ def write_atomically(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     sync_folder(path.parent)
+
+
+def temporary_path(path: Path) -> Path:
+    """Return where ``write_atomically`` writes first, and what a crash may leave."""
+    return path.with_name(path.name + ".tmp")
 
 
 def sync_folder(path: Path) -> None:

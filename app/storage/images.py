@@ -1,6 +1,8 @@
 """The pictures of the analyses, as files named after the analysis and nothing else."""
 
+import fcntl
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -8,7 +10,8 @@ from pathlib import Path
 from uuid import UUID
 
 from app.errors import NotFoundError, StorageError
-from app.storage.files import make_private_folder, sync_folder, write_atomically
+from app.storage.encryption import HEADER_BYTES, ScanCipher
+from app.storage.files import make_private_folder, sync_folder, temporary_path, write_atomically
 
 FOLDER_NAME = "images"
 FAN_OUT_CHARACTERS = 2
@@ -29,10 +32,12 @@ class ImageStore:
 
     Args:
         data_dir: Folder that exists.
+        cipher: Encrypts them; None keeps them plain.
     """
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, cipher: ScanCipher | None = None) -> None:
         self._root = (data_dir / FOLDER_NAME).resolve()
+        self._cipher = cipher or ScanCipher(None)
         make_private_folder(self._root)
 
     def put(self, analysis_id: UUID, picture: Picture, png: bytes) -> None:
@@ -42,11 +47,12 @@ class ImageStore:
             StorageError: It could not be written; nothing of it is left.
         """
         path = self._path(analysis_id, picture)
-        with _reported("stored"):
+        sealed = self._cipher.sealed(path.name, png)
+        with _reported("stored"), self._held(fcntl.LOCK_SH):
             if not path.parent.is_dir():
                 make_private_folder(path.parent)
                 sync_folder(self._root)
-            write_atomically(path, png)
+            write_atomically(path, sealed)
 
     def get(self, analysis_id: UUID, picture: Picture) -> bytes:
         """Return a picture.
@@ -55,11 +61,38 @@ class ImageStore:
             NotFoundError: There is none.
             StorageError: It is there but cannot be read.
         """
+        name, stored = self.stored(analysis_id, picture)
+        return self._cipher.opened(Path(name).name, stored)
+
+    def stored(self, analysis_id: UUID, picture: Picture) -> tuple[str, bytes]:
+        """Return the file of a picture as it lies on the disk: its path in the store, its bytes.
+
+        Raises:
+            NotFoundError: There is none.
+            StorageError: It is there but cannot be read.
+        """
+        path = self._path(analysis_id, picture)
         with _reported("read"):
             try:
-                return self._path(analysis_id, picture).read_bytes()
+                return path.relative_to(self._root).as_posix(), path.read_bytes()
             except FileNotFoundError:
                 raise NotFoundError("picture") from None
+
+    def write_anew(self) -> Iterator[bool]:
+        """Encrypt each picture with the present key, whatever it is now; can be done again.
+
+        Yields:
+            For each picture whether that was needed.
+
+        Raises:
+            StorageError: One of them cannot be read, opened or written; it is as it was.
+        """
+        for folder in sorted(self._root.iterdir()):
+            for path in sorted(folder.glob("*.png")):
+                # Whoever removes a picture waits meanwhile: it must not be there again afterwards.
+                with _reported("written anew"), self._held(fcntl.LOCK_EX):
+                    was_needed = self._written_anew(path)
+                yield was_needed
 
     def delete(self, analysis_id: UUID) -> None:
         """Remove all pictures of an analysis; those that are not there do not matter.
@@ -67,9 +100,42 @@ class ImageStore:
         Raises:
             StorageError: One of them cannot be removed.
         """
-        with _reported("removed"):
+        with _reported("removed"), self._held(fcntl.LOCK_SH):
             for picture in Picture:
                 self._path(analysis_id, picture).unlink(missing_ok=True)
+
+    def delete_unfinished(self, analysis_id: UUID) -> None:
+        """Remove what a crash left of pictures that were being written.
+
+        Raises:
+            StorageError: One of them cannot be removed.
+        """
+        with _reported("removed"), self._held(fcntl.LOCK_SH):
+            for picture in Picture:
+                temporary_path(self._path(analysis_id, picture)).unlink(missing_ok=True)
+
+    def _written_anew(self, path: Path) -> bool:
+        if not path.resolve().is_relative_to(self._root):
+            return False
+        try:
+            with path.open("rb") as file:
+                if self._cipher.is_current(head := file.read(HEADER_BYTES)):
+                    return False
+                plain = self._cipher.opened(path.name, head + file.read())
+        except FileNotFoundError:  # removed meanwhile
+            return False
+        write_atomically(path, self._cipher.sealed(path.name, plain))
+        return True
+
+    @contextmanager
+    def _held(self, kind: int) -> Iterator[None]:
+        """Hold the lock of the store, in all processes: shared, or alone to write anew."""
+        descriptor = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, kind)
+            yield
+        finally:
+            os.close(descriptor)  # which frees the lock
 
     def _path(self, analysis_id: UUID, picture: Picture) -> Path:
         """Return where a picture lies, having made sure that it is inside the store.

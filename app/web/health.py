@@ -1,8 +1,11 @@
 """For machines that watch this one: whether the process lives, and whether it can judge."""
 
+from contextlib import suppress
+
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
+from app.errors import VeriscanError
 from app.web.context import services
 from app.web.guards import public
 
@@ -19,11 +22,14 @@ def healthz() -> ResponseReturnValue:
 @bp.get("/readyz")
 @public
 def readyz() -> ResponseReturnValue:
-    """Say which modalities can be judged; 503 when none can."""
+    """Say whether scans can be judged and kept; 503 when not."""
+    with suppress(VeriscanError):  # what does not start is found not to be ready
+        services().start()
+    readiness = services().readiness.check()
     availability = services().analyses.modalities()
-    is_ready = any(item.is_available for item in availability.values())
     body = {
-        "status": "ready" if is_ready else "unavailable",
+        "status": "ready" if readiness.is_ready else "unavailable",
+        "problems": readiness.problems,
         "device": services().engine.device,
         "queue_length": services().engine.queue_length(),
         "modalities": {
@@ -31,4 +37,4 @@ def readyz() -> ResponseReturnValue:
             for key, item in availability.items()
         },
     }
-    return jsonify(body), 200 if is_ready else 503
+    return jsonify(body), 200 if readiness.is_ready else 503
