@@ -1,5 +1,6 @@
 """The analyses, in the SQL database."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import Any
 from uuid import UUID
@@ -11,15 +12,22 @@ from app.detection.verdict import Finding, GateFinding, StabilityFinding
 from app.errors import NotFoundError
 from app.records import Analysis, AnalysisStatus
 from app.storage.database import ANALYSES, Database
+from app.storage.folding import studies_of, unfold_one
+from app.storage.removals import RemovalStore
 
 UNFINISHED = (AnalysisStatus.QUEUED.value, AnalysisStatus.RUNNING.value)
 
 
 class AnalysisStore:
-    """Keeps what was analysed and what was found."""
+    """Keeps what was analysed and what was found.
+
+    Attributes:
+        removals: Which analyses are being removed.
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self.removals = RemovalStore(database)
 
     def add(self, analysis: Analysis) -> None:
         """Keep a new analysis.
@@ -65,10 +73,26 @@ class AnalysisStore:
             NotFoundError: There is none with this id.
             StorageError: The database failed; nothing is changed.
         """
-        statement = ANALYSES.delete().where(ANALYSES.c.id == analysis_id)
         with self._database.writing() as connection:
-            if connection.execute(statement).rowcount == 0:
+            if _delete(connection, [analysis_id]) == 0:
                 raise NotFoundError("analysis")
+
+    def delete_many(self, analysis_ids: Collection[UUID]) -> None:
+        """Remove analyses; those that are not there do not matter.
+
+        Raises:
+            StorageError: The database failed; nothing is changed.
+        """
+        with self._database.writing() as connection:
+            _delete(connection, analysis_ids)
+
+    def own_of(self, user_id: UUID, analysis_ids: Collection[UUID]) -> list[UUID]:
+        """Return which of some analyses exist and belong to a user."""
+        statement = sa.select(ANALYSES.c.id).where(
+            ANALYSES.c.user_id == user_id, ANALYSES.c.id.in_(analysis_ids)
+        )
+        with self._database.reading() as connection:
+            return list(connection.scalars(statement))
 
     def get(self, analysis_id: UUID) -> Analysis:
         """Return an analysis.
@@ -111,22 +135,71 @@ class AnalysisStore:
         with self._database.reading() as connection:
             return list(connection.scalars(statement))
 
-    def unfinished(self) -> list[Analysis]:
-        """Return all analyses that are neither done nor failed, oldest first."""
+    def first_in_line(self, limit: int) -> list[Analysis]:
+        """Return unfinished analyses in the order of their turns, ``limit`` of them at most.
+
+        The oldest of each user comes before the second oldest of anybody, so that somebody with
+        one scan does not wait for somebody with three hundred.
+        """
+        turns = _turns()
         return self._select(
             sa.select(ANALYSES)
-            .where(ANALYSES.c.status.in_(UNFINISHED))
-            .order_by(ANALYSES.c.created, ANALYSES.c.id)
+            .join(turns, turns.c.id == ANALYSES.c.id)
+            .order_by(turns.c.turn, ANALYSES.c.created, ANALYSES.c.id)
+            .limit(limit)
         )
+
+    def line(self) -> list[UUID]:
+        """Return the ids of all unfinished analyses in the order of their turns."""
+        turns = _turns()
+        statement = sa.select(turns.c.id).order_by(turns.c.turn, turns.c.created, turns.c.id)
+        with self._database.reading() as connection:
+            return list(connection.scalars(statement))
+
+    def count_unfinished(self, user_id: UUID) -> int:
+        """Return how many analyses of a user are neither done nor failed."""
+        statement = (
+            sa.select(sa.func.count())
+            .select_from(ANALYSES)
+            .where(ANALYSES.c.user_id == user_id, ANALYSES.c.status.in_(UNFINISHED))
+        )
+        with self._database.reading() as connection:
+            return connection.execute(statement).scalar_one()
+
+    def of_ids(self, ids: Collection[UUID]) -> dict[UUID, Analysis]:
+        """Return those of these analyses that exist, by id."""
+        found = self._select(sa.select(ANALYSES).where(ANALYSES.c.id.in_(ids))) if ids else []
+        return {analysis.id: analysis for analysis in found}
 
     def _select(self, statement: sa.Select[Any]) -> list[Analysis]:
         with self._database.reading() as connection:
-            return [_analysis_of(row) for row in connection.execute(statement).mappings()]
+            return [analysis_of(row) for row in connection.execute(statement).mappings()]
+
+
+def _delete(connection: sa.Connection, analysis_ids: Collection[UUID]) -> int:
+    """Remove analyses, let others stand for their studies, and return how many there were."""
+    studies = studies_of(connection, analysis_ids)
+    deleted = connection.execute(ANALYSES.delete().where(ANALYSES.c.id.in_(analysis_ids))).rowcount
+    unfold_one(connection, studies)
+    return deleted
+
+
+def _turns() -> sa.Subquery:
+    """Return the unfinished analyses, each with the number of its turn among those of its user."""
+    turn = sa.func.row_number().over(
+        partition_by=ANALYSES.c.user_id, order_by=(ANALYSES.c.created, ANALYSES.c.id)
+    )
+    return (
+        sa.select(ANALYSES.c.id, ANALYSES.c.created, turn.label("turn"))
+        .where(ANALYSES.c.status.in_(UNFINISHED))
+        .subquery()
+    )
 
 
 def _row_of(analysis: Analysis) -> dict[str, Any]:
     finding = analysis.finding
     band = finding.inconclusive_band if finding else (None, None)
+    hounsfield = analysis.hounsfield or (None, None)
     return {
         "id": analysis.id,
         "user_id": analysis.user_id,
@@ -139,6 +212,10 @@ def _row_of(analysis: Analysis) -> dict[str, Any]:
         "width": analysis.width,
         "height": analysis.height,
         "declared_synthetic": analysis.declared_synthetic,
+        "burned_in_text": analysis.burned_in_text,
+        "hu_of_black": hounsfield[0],
+        "hu_of_white": hounsfield[1],
+        "stored_bytes": analysis.stored_bytes,
         "error": analysis.error,
         "verdict": finding.verdict.value if finding else None,
         "probability_fake": finding.probability_fake if finding else None,
@@ -156,7 +233,8 @@ def _row_of(analysis: Analysis) -> dict[str, Any]:
     }
 
 
-def _analysis_of(row: sa.RowMapping) -> Analysis:
+def analysis_of(row: sa.RowMapping) -> Analysis:
+    """Return the analysis in a row of the table."""
     return Analysis(
         id=row["id"],
         user_id=row["user_id"],
@@ -169,6 +247,9 @@ def _analysis_of(row: sa.RowMapping) -> Analysis:
         width=row["width"],
         height=row["height"],
         declared_synthetic=row["declared_synthetic"],
+        burned_in_text=row["burned_in_text"],
+        stored_bytes=row["stored_bytes"],
+        hounsfield=None if row["hu_of_black"] is None else (row["hu_of_black"], row["hu_of_white"]),
         error=row["error"],
         finding=_finding_of(row) if row["verdict"] is not None else None,
         override_gate=row["override_gate"],

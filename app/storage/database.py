@@ -1,8 +1,9 @@
-"""The SQL database of analyses and API tokens: SQLite beside the accounts, or PostgreSQL."""
+"""The SQL database: SQLite in the data folder, or PostgreSQL, where accounts are in it as well."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from sqlalchemy.schema import CreateColumn
 
 from app.errors import StorageError
 from app.storage.files import PRIVATE_FILE_MODE, ProcessLock
+from app.storage.null_characters import without_null_characters
 
 FILE_NAME = "veriscan.sqlite3"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 BUSY_TIMEOUT_MS = 10_000
 POSTGRESQL_SCHEMA_LOCK = 0x5645524953434E  # any number, the same in every process
 WRITES = "veriscan_writes"
@@ -74,7 +76,30 @@ ANALYSES = sa.Table(
     sa.Column("override_gate", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("gate", sa.JSON(none_as_null=True)),
     sa.Column("stability", sa.JSON(none_as_null=True)),
+    # Since version 3.
+    sa.Column("burned_in_text", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("hu_of_black", sa.Double),
+    sa.Column("hu_of_white", sa.Double),
+    sa.Column("stored_bytes", sa.BigInteger, nullable=False, server_default="0"),
+    # A slice of a study for which another slice stands where a study is one line of a list.
+    sa.Column("folded", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Index("analyses_of_user", "user_id", "created", "id"),
+    # One for each way in which a history can be filtered and sorted, so that no page of it costs
+    # more than it shows.
+    sa.Index("analyses_by_outcome", "user_id", "status", "verdict", "created", "id"),
+    sa.Index("analyses_by_modality", "user_id", "modality", "created", "id"),
+    sa.Index(
+        "analyses_by_modality_and_outcome",
+        *("user_id", "modality", "status", "verdict", "created", "id"),
+    ),
+    sa.Index("analyses_by_score", "user_id", "probability_fake", "id"),
+    sa.Index(
+        "analyses_by_outcome_and_score", *("user_id", "status", "verdict", "probability_fake", "id")
+    ),
+    sa.Index("analyses_by_modality_and_score", "user_id", "modality", "probability_fake", "id"),
+    sa.Index("analyses_by_line", "user_id", "folded", "created", "id"),
+    sa.Index("analyses_by_line_and_modality", "user_id", "folded", "modality", "created", "id"),
+    sa.Index("analyses_by_image", "user_id", "image_sha256"),
     sa.Index("analyses_by_status", "status", "created"),
 )
 
@@ -87,11 +112,23 @@ API_TOKENS = sa.Table(
     sa.Column("digest", sa.String(64), nullable=False, unique=True),
     sa.Column("created", UtcDateTime, nullable=False),
     sa.Column("last_used", UtcDateTime),
+    # Since version 3.
+    sa.Column("scopes", sa.String(200)),
+    sa.Column("expires", UtcDateTime),
 )
 
 
 ADDED_COLUMNS: Mapping[int, tuple[sa.Column[Any], ...]] = {
     2: (ANALYSES.c.override_gate, ANALYSES.c.gate, ANALYSES.c.stability),
+    3: (
+        ANALYSES.c.burned_in_text,
+        ANALYSES.c.hu_of_black,
+        ANALYSES.c.hu_of_white,
+        ANALYSES.c.stored_bytes,
+        ANALYSES.c.folded,
+        API_TOKENS.c.scopes,
+        API_TOKENS.c.expires,
+    ),
 }
 """The columns that each version added to tables that were there before."""
 
@@ -114,7 +151,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         try:
-            self._engine = sa.create_engine(url)
+            # What goes into the database, file names for instance, must not get into a log.
+            self._engine = sa.create_engine(url, hide_parameters=True)
         except (SQLAlchemyError, ImportError) as error:
             # The message of the error may repeat the URL with its password.
             raise StorageError(
@@ -123,7 +161,15 @@ class Database:
         if self._engine.dialect.name == "sqlite":
             self._open_sqlite(Path(str(self._engine.url.database)))
         else:
+            sa.event.listen(
+                self._engine, "before_cursor_execute", without_null_characters, retval=True
+            )
             self._make_schema()
+
+    @property
+    def kind(self) -> str:
+        """``sqlite`` or ``postgresql``."""
+        return self._engine.dialect.name
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -146,6 +192,30 @@ class Database:
             connection.execution_options(**{WRITES: True})
             with connection.begin():
                 yield connection
+
+    def try_writing(self) -> None:
+        """Write something that changes nothing.
+
+        Raises:
+            StorageError: The database cannot be written at present.
+        """
+        with self.writing() as connection:
+            version = SCHEMA_VERSIONS.c.version
+            connection.execute(SCHEMA_VERSIONS.update().values(version=version))
+
+    @contextmanager
+    def snapshot(self) -> Iterator[Callable[[Path], None]]:
+        """Give what writes the database, as it is at this moment, into a new SQLite file.
+
+        The moment is that of entering; others go on writing meanwhile. The connection gives its
+        read transaction to SQLite's backup, which so copies one state of the whole file.
+
+        Raises:
+            StorageError: The database cannot be read, or the copy not be written.
+        """
+        with self.reading() as connection:
+            connection.exec_driver_sql("SELECT version FROM schema_version").all()  # begins to read
+            yield lambda path: _copied(connection, path)
 
     def close(self) -> None:
         """Close all connections."""
@@ -184,7 +254,19 @@ def _upgrade(connection: sa.Connection, version: int) -> None:
         for column in ADDED_COLUMNS[newer]:
             definition = CreateColumn(column).compile(dialect=connection.dialect)
             connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {definition}")
+    for index in ANALYSES.indexes:  # create_all adds none to a table that is there
+        index.create(connection, checkfirst=True)
     connection.execute(SCHEMA_VERSIONS.update().values(version=SCHEMA_VERSION))
+
+
+def _copied(connection: sa.Connection, path: Path) -> None:
+    _make_private(path)
+    source: Any = connection.connection.driver_connection
+    try:
+        with closing(sqlite3.connect(path)) as copy:
+            source.backup(copy)
+    except sqlite3.Error as error:
+        raise StorageError("The database cannot be copied. Check the free space.") from error
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Fixtures of the stores, and records to put in."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,29 +10,60 @@ from uuid import uuid4
 import pytest
 
 from app.records import Analysis, AnalysisStatus, Role, User
-from app.storage.database import Database, sqlite_url
+from app.storage.database import METADATA, SCHEMA_VERSIONS, Database, sqlite_url
+from app.storage.sql_users import SQLUserStore
+from app.storage.tinydb_users import TinyDBUserStore
 from app.storage.users import UserStore
+from tests import postgresql
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+SQLITE, POSTGRESQL = "sqlite", "postgresql"
+DATABASES = (SQLITE, POSTGRESQL)
 
 UserFactory = Callable[..., User]
 AnalysisFactory = Callable[..., Analysis]
 
 
-@pytest.fixture
-def users(tmp_path: Path) -> Iterator[UserStore]:
-    """An empty store of accounts in ``tmp_path``."""
-    store = UserStore(tmp_path)
-    yield store
-    store.close()
+@pytest.fixture(params=("tinydb", *DATABASES))
+def users(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[UserStore]:
+    """An empty store of accounts, of each kind in turn: what one does, all must do."""
+    if request.param == "tinydb":
+        with closing(TinyDBUserStore(tmp_path)) as store:
+            yield store
+        return
+    with opened(request.param, tmp_path) as database:
+        yield SQLUserStore(database)
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    """An empty SQLite database in ``tmp_path``."""
-    database = Database(sqlite_url(tmp_path))
-    yield database
-    database.close()
+@pytest.fixture(params=DATABASES)
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty database: SQLite in ``tmp_path``, then PostgreSQL.
+
+    What a store does on the one it must do on the other.
+    """
+    with opened(request.param, tmp_path) as database:
+        yield database
+
+
+@contextmanager
+def opened(kind: str, folder: Path) -> Iterator[Database]:
+    """Give an empty database of a kind, one of ``DATABASES``."""
+    database = Database(sqlite_url(folder) if kind == SQLITE else postgresql.url())
+    with closing(database):
+        if kind != SQLITE:
+            empty(database)
+        yield database
+
+
+def empty(database: Database) -> None:
+    """Remove every row but that of the schema's version."""
+    with database.writing() as connection:
+        # Otherwise the triggers of the audit trail would refuse.
+        connection.exec_driver_sql("SET LOCAL session_replication_role = replica")
+        for table in reversed(METADATA.sorted_tables):
+            if table is not SCHEMA_VERSIONS:
+                connection.execute(table.delete())
 
 
 @pytest.fixture
@@ -54,7 +86,7 @@ def make_user() -> UserFactory:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_analysis() -> AnalysisFactory:
     """Return what makes queued analyses that differ in id unless told otherwise."""
 

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from app.storage.users import UserStore
+from app.storage.tinydb_users import TinyDBUserStore
 
 PROCESSES = 8
 KILLED_ROUNDS = 4
@@ -23,9 +23,9 @@ from pathlib import Path
 from uuid import uuid4
 from app.errors import UsernameTakenError
 from app.records import Role, User
-from app.storage.users import UserStore
+from app.storage.tinydb_users import TinyDBUserStore
 
-users = UserStore(Path(sys.argv[1]))
+users = TinyDBUserStore(Path(sys.argv[1]))
 worker = sys.argv[2]
 for number in range(int(sys.argv[3])):
     for name in (f"shared-{number}", f"own-{worker}-{number}"):
@@ -61,7 +61,7 @@ def confirmed_by(worker: subprocess.Popen[str]) -> list[tuple[str, str]]:
 
 def assert_all_are_there(data_dir: Path, confirmed: list[tuple[str, str]]) -> None:
     json.loads((data_dir / "users.json").read_text(encoding="utf-8"))
-    users = UserStore(data_dir)
+    users = TinyDBUserStore(data_dir)
     stored = users.list()
     users.close()
     names = [user.username for user in stored]

@@ -33,7 +33,9 @@ def analyses(database: Database) -> AnalysisStore:
 def test_an_analysis_comes_back_as_it_went_in(
     analyses: AnalysisStore, make_analysis: AnalysisFactory
 ) -> None:
-    queued = make_analysis(declared_synthetic=True)
+    queued = make_analysis(
+        declared_synthetic=True, burned_in_text=True, hounsfield=(-1350.0, 150.0)
+    )
     analyses.add(queued)
     assert analyses.get(queued.id) == queued
     assert analyses.find(queued.id) == queued
@@ -165,17 +167,22 @@ def test_pages_do_not_overlap_when_times_are_equal(
     assert len({analysis.id for page in pages for analysis in page}) == 9
 
 
-def test_unfinished_ones_are_found_oldest_first(
+def test_the_line_begins_with_the_oldest_of_each_user(
     analyses: AnalysisStore, make_analysis: AnalysisFactory
 ) -> None:
-    late = make_analysis(created=NOON + timedelta(hours=1))
-    early = make_analysis(status=AnalysisStatus.RUNNING)
+    alice, bob = uuid4(), uuid4()
+    first = make_analysis(user_id=alice, status=AnalysisStatus.RUNNING)
+    second = make_analysis(user_id=alice, created=NOON + timedelta(minutes=1))
+    his = make_analysis(user_id=bob, created=NOON + timedelta(hours=1))
     for analysis in (
-        late,
-        early,
+        second,
+        his,
+        first,
         make_analysis(status=AnalysisStatus.DONE, finding=FINDING),
         make_analysis(status=AnalysisStatus.FAILED, error="broken"),
     ):
         analyses.add(analysis)
 
-    assert analyses.unfinished() == [early, late]
+    assert analyses.line() == [first.id, his.id, second.id]
+    assert analyses.first_in_line(2) == [first, his]
+    assert analyses.count_unfinished(alice) == 2

@@ -1,11 +1,12 @@
-import json
+"""What every store of accounts must do: TinyDB, SQLite and PostgreSQL."""
+
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
-from app.errors import EmailTakenError, NotFoundError, StorageError, UsernameTakenError
+from app.errors import EmailTakenError, NotFoundError, UsernameTakenError
 from app.records import Role
 from app.storage.users import UserStore
 from tests.app.storage.conftest import UserFactory
@@ -106,103 +107,56 @@ def test_users_are_listed_by_name(users: UserStore, make_user: UserFactory) -> N
     assert [user.username for user in users.list()] == ["alice", "Bob", "charlie"]
 
 
-def test_two_stores_on_one_folder_see_each_other(
-    tmp_path: Path, users: UserStore, make_user: UserFactory
-) -> None:
-    other = UserStore(tmp_path)
-    alice, bob = make_user("alice"), make_user("bob")
-
-    users.add(alice)
-    assert other.find_by_username("alice") == alice
-    other.add(bob)
-    assert users.find_by_username("bob") == bob
-    users.replace(replace(bob, is_active=False))
-    found = other.find(bob.id)
-    assert found is not None
-    assert not found.is_active
-    other.delete(bob.id)
-    assert users.find_by_username("bob") is None
-    with pytest.raises(UsernameTakenError):
-        other.add(make_user("alice"))
-    other.close()
-
-
-def test_a_failed_write_changes_nothing(
-    users: UserStore, make_user: UserFactory, monkeypatch: pytest.MonkeyPatch
+def test_a_transaction_sees_its_own_changes_and_goes_on_after_a_refusal(
+    users: UserStore, make_user: UserFactory
 ) -> None:
     alice = make_user("alice")
-    users.add(alice)
-    users.list()
+    with users.transaction():
+        users.add(alice)
+        assert users.find_by_username("alice") == alice
+        with users.transaction():
+            users.replace(replace(alice, role=Role.ADMIN))
+        assert users.count_active_admins() == 1
+        with pytest.raises(UsernameTakenError):
+            users.add(make_user("Alice", email="other@hospital.org"))
 
-    def fail(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patch:
-        patch.setattr("os.replace", fail)
-        with pytest.raises(StorageError, match="No space left"):
-            users.add(make_user("bob"))
-        with pytest.raises(StorageError, match="No space left"):
-            users.replace(replace(alice, is_active=False))
-        with pytest.raises(StorageError, match="No space left"):
-            users.delete(alice.id)
-
-    assert users.list() == [alice]
+    assert users.list() == [replace(alice, role=Role.ADMIN)]
 
 
-@pytest.mark.parametrize(
-    "record",
-    [
-        {},
-        {"username": "alice"},
-        {"username": None, "email": None},
-        {
-            "username": "alice",
-            "email": "a@b.org",
-            "mobile": "",
-            "password_hash": "",
-            "role": "emperor",
-            "is_active": True,
-            "created": "2026-11-20T12:00:00+00:00",
-        },
-        {
-            "username": "alice",
-            "email": "a@b.org",
-            "mobile": "",
-            "password_hash": "",
-            "role": "clinician",
-            "is_active": "no",
-            "created": "2026-11-20T12:00:00+00:00",
-        },
-        {
-            "username": "alice",
-            "email": "a@b.org",
-            "mobile": "",
-            "password_hash": None,
-            "role": "clinician",
-            "is_active": True,
-            "created": "2026-11-20T12:00:00+00:00",
-        },
-    ],
-)
-def test_an_incomplete_account_is_reported(
-    tmp_path: Path, users: UserStore, record: dict[str, object]
+def test_many_are_changed_at_once_or_none(users: UserStore, make_user: UserFactory) -> None:
+    alice, bob, charlie = (make_user(name) for name in ("alice", "bob", "charlie"))
+    for user in (alice, bob, charlie):
+        users.add(user)
+
+    with pytest.raises(NotFoundError):
+        users.set_fields([alice.id, uuid4()], {"is_active": False})
+    assert users.get(alice.id) == alice
+    users.set_fields([alice.id, bob.id], {"role": "admin", "awaits_approval": False})
+
+    assert [user.role for user in users.list()] == [Role.ADMIN, Role.ADMIN, Role.CLINICIAN]
+    users.set_fields([], {"is_active": False})
+    assert users.count_active_admins() == 2
+
+
+def test_threads_that_fight_for_one_name_leave_one_account(
+    users: UserStore, make_user: UserFactory
 ) -> None:
-    content = json.dumps({"users": {str(UUID(int=1)): record}})
-    (tmp_path / "users.json").write_text(content, encoding="utf-8")
+    def register(number: int) -> bool:
+        try:
+            users.add(make_user("alice", email=f"alice{number}@hospital.org"))
+        except UsernameTakenError:
+            return False
+        return True
 
-    with pytest.raises(StorageError, match=r"users\.json"):
-        users.find(UUID(int=1))
-    with pytest.raises(StorageError, match=r"users\.json"):
-        users.find_by_username("alice")
-    assert (tmp_path / "users.json").read_text(encoding="utf-8") == content
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(register, range(8))) == 1
+    assert len(users.list()) == 1
 
 
-def test_the_file_names_nobodys_counter(
-    tmp_path: Path, users: UserStore, make_user: UserFactory
+def test_letters_are_compared_alike_in_every_store(
+    users: UserStore, make_user: UserFactory
 ) -> None:
-    alice = make_user("alice")
-    users.add(alice)
+    users.add(make_user("Ärztin", email="STRASSE@hospital.org"))
 
-    stored = json.loads((tmp_path / "users.json").read_text(encoding="utf-8"))
-
-    assert list(stored["users"]) == [str(alice.id)]
+    assert users.find_by_username("ÄRZTIN") is not None
+    assert users.find_by_email("straße@hospital.org") is not None
