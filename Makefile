@@ -26,7 +26,7 @@ TAKING_TURNS := $(if $(shell command -v flock),flock --close .)
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input
 
 .DEFAULT_GOAL := help
-.PHONY: help setup server-setup run test lint format browser clean
+.PHONY: help setup server-setup run test lint audit format bench browser postgresql clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 22
@@ -40,20 +40,34 @@ server-setup: ## install what the server needs, no more
 run: server-setup ## serve on http://127.0.0.1:8000 (PORT and VERISCAN_… change that, see README)
 	@exec $(BIN)/python -m gunicorn --config app/gunicorn_conf.py wsgi:application
 
-test: lint browser ## check style and types, and run every test
-	@$(BIN)/python -m pytest
+test: lint browser postgresql ## check style and types, and run every test
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
-lint: setup ## check style and types
+lint: setup ## check style, types and for insecure code
 	@$(BIN)/python -m ruff check $(SOURCES)
 	@$(BIN)/python -m ruff format --check $(SOURCES)
 	@$(BIN)/python -m mypy $(SOURCES)
+	@$(BIN)/python -m bandit --quiet --recursive --severity-level medium --configfile pyproject.toml \
+		app training wsgi.py
+
+audit: $(BIN)/python ## ask the advisory database about known holes in what is pinned (needs the network)
+	@$(BIN)/python -m venv --clear $(VENV)/audit
+	@$(VENV)/audit/bin/python -m pip install --disable-pip-version-check --quiet pip-audit==2.10.1
+	@$(VENV)/audit/bin/pip-audit --no-deps --disable-pip $(addprefix --requirement ,$(ALL_REQUIREMENTS))
 
 format: setup ## put the code into the project's style
 	@$(BIN)/python -m ruff check --fix-only $(SOURCES)
 	@$(BIN)/python -m ruff format $(SOURCES)
 
+bench: setup ## measure speed and memory against baselines; ARGS="engine --rounds 7" says what
+	@$(PIP_INSTALL) --quiet --requirement tests/benchmarks/requirements.txt
+	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
 browser: setup ## find or install the browser that the tests drive
 	@$(BIN)/python -m tests.journeys.chromium
+
+postgresql: setup ## find or install the PostgreSQL that the tests start
+	@$(BIN)/python -m tests.postgresql
 
 clean: ## remove what was installed and cached; data in instance/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache

@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import click
 from flask import Flask
 from flask.cli import with_appcontext
 
+from app import operations
 from app.config import Settings
-from app.detection.limits import DecodingLimits
 from app.detection.spec import modality as spec_of
 from app.engine.engine import InProcessEngine
 from app.engine.protocol import Engine
 from app.errors import ModalityUnavailableError, RegistrationRefusedError, VeriscanError
-from app.services.analyses import judge_without_keeping
+from app.operations import shown_errors
+from app.services.receiving import judge_without_keeping
 from app.services.reports import analysis_json
 from app.web.context import services
 
@@ -26,6 +27,11 @@ def register_commands(app: Flask) -> None:
     """Add Veriscan's commands to ``flask``; they need ``app.extensions["veriscan"]``."""
     app.cli.add_command(create_admin)
     app.cli.add_command(analyse)
+    app.cli.add_command(verify_audit)
+    app.cli.add_command(export_labels)
+    app.cli.add_command(rotate_signing_key)
+    for command in operations.COMMANDS:
+        app.cli.add_command(command)
 
 
 @click.command("create-admin")
@@ -38,10 +44,10 @@ def create_admin(username: str, email: str, mobile: str) -> None:
 
     The password is asked for, or read from the first line of the standard input.
     """
-    accounts = services().accounts
-    with _shown_errors():
+    registration = services().identity.registration
+    with shown_errors():
         try:
-            user = accounts.create_admin(
+            user = registration.create_admin(
                 username=username, email=email, mobile=mobile, password=_asked_password()
             )
         except RegistrationRefusedError as error:
@@ -65,25 +71,65 @@ def analyse(key: str, paths: tuple[str, ...], *, override_gate: bool) -> None:
     A file that cannot be judged has its reason in the field "error"; the others are judged all
     the same, and the exit code is 1 at the end.
     """
-    settings = services().settings
-    limits = DecodingLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+    settings, decoding = services().settings, services().decoding
     has_failed = False
-    with _shown_errors(), _started_engine(settings, key) as engine:
+    with shown_errors(), closing(decoding), _started_engine(settings, key) as engine:
         for path in paths:
-            line = _judged(engine, key, path, limits, override_gate=override_gate)
+            line = _judged(engine, key, path, override_gate=override_gate)
             has_failed |= "error" in line
             click.echo(json.dumps(line))
     if has_failed:
         sys.exit(1)
 
 
-@contextmanager
-def _shown_errors() -> Iterator[None]:
-    """Show an error of ours as one sentence instead of a traceback."""
-    try:
-        yield
-    except VeriscanError as error:
-        raise click.ClickException(str(error)) from error
+@click.command("export-labels")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@with_appcontext
+def export_labels(folder: Path) -> None:
+    """Write the settled cases whose owners consented, for `training prepare --from-app`.
+
+    FOLDER must be empty or not exist: nothing of an earlier export may stay in it.
+    """
+    with shown_errors():
+        exported = services().labels.export(folder)
+    for (key, label), count in sorted(exported.written.items()):
+        click.echo(f"{key:<16}{label:<8}{count:>6}")
+    for reason, count in sorted(exported.left_out.items()):
+        click.echo(f"left out: {count} {reason}", err=True)
+    if not exported.written:
+        click.echo("There is no settled case that may be used.", err=True)
+
+
+@click.command("rotate-signing-key")
+@click.option(
+    "--withdraw", is_flag=True, help="Trust nothing any more that the present key signed."
+)
+@with_appcontext
+def rotate_signing_key(*, withdraw: bool) -> None:
+    """Sign reports with a new key from now on; a running server follows at once."""
+    with shown_errors():
+        key_id = services().signing.rotate(withdraw=withdraw)
+        services().audit.record(
+            "signing_key.rotated", actor=None, subject=key_id, withdrawn=withdraw
+        )
+    click.echo(f"Reports are signed with the key {key_id} now.")
+
+
+@click.command("verify-audit")
+@with_appcontext
+def verify_audit() -> None:
+    """Check that nobody changed the audit trail.
+
+    Prints what is wrong, and the exit code is 1 then. Note the hash of the newest event elsewhere:
+    that it is still in the trail later shows that nothing before it was changed.
+    """
+    with shown_errors():
+        result = services().audit.verify()
+    for problem in result.problems:
+        click.echo(problem)
+    if not result.is_whole:
+        sys.exit(1)
+    click.echo(f"The trail is whole: {result.events} events. Hash of the newest: {result.head}")
 
 
 def is_at_a_terminal() -> bool:
@@ -108,9 +154,13 @@ def _started_engine(settings: Settings, key: str) -> Iterator[Engine]:
     """
     spec = spec_of(key)
     engine = InProcessEngine(
-        settings.weights_dir, max_queue=1, max_batch=1, device=settings.device, only={key}
+        settings.weights_dir,
+        max_queue=1,
+        max_batch=1,
+        device=settings.device,
+        graphs_dir=settings.graphs_dir,
     )
-    engine.start()
+    engine.start(only={key})
     try:
         availability = engine.availability()[key]
         if not availability.is_available:
@@ -120,15 +170,15 @@ def _started_engine(settings: Settings, key: str) -> Iterator[Engine]:
         engine.stop()
 
 
-def _judged(
-    engine: Engine, key: str, path: str, limits: DecodingLimits, *, override_gate: bool
-) -> dict[str, Any]:
+def _judged(engine: Engine, key: str, path: str, *, override_gate: bool) -> dict[str, Any]:
     """Return the line for one file: what was found, or why nothing could be."""
     try:
         # One byte more than is allowed shows that a file is too large, whatever it is.
         with Path(path).open("rb") as file:
-            data = file.read(limits.max_bytes + 1)
-        analysis = judge_without_keeping(engine, key, data, limits, override_gate=override_gate)
+            data = file.read(services().settings.max_upload_bytes + 1)
+        analysis = judge_without_keeping(
+            engine, key, data, services().decoding, override_gate=override_gate
+        )
     except IsADirectoryError:
         return {"path": path, "error": "This is a folder. Name the files in it instead."}
     except FileNotFoundError:

@@ -7,10 +7,12 @@ the start, so that a typing error never runs a server other than the one that wa
 
 import difflib
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 from app.errors import SettingError
 
@@ -19,6 +21,7 @@ SECRET_KEY_FILE = f"{PREFIX}SECRET_KEY_FILE"
 MIN_SECRET_KEY_CHARACTERS = 32
 ROOT = Path(__file__).resolve().parent.parent
 DATABASE_SCHEMES = ("sqlite:///", "postgresql://", "postgresql+psycopg://")
+HOSTS_WANTED = "give names such as veriscan.hospital.org, separated by commas, without ports."
 TRUE_WORDS = ("true", "yes", "on", "1")
 FALSE_WORDS = ("false", "no", "off", "0")
 
@@ -35,39 +38,73 @@ class Settings:
     Attributes:
         data_dir: Folder for accounts, analyses, scans and the secret key; made where missing.
         weights_dir: Folder of the published weights.
-        database_url: Of the analyses, ``sqlite:///…`` or ``postgresql://…``; None is a SQLite file
-            in ``data_dir``.
+        database_url: Of the analyses, ``sqlite:///…`` or ``postgresql://…``, which then holds the
+            accounts, too; None is a SQLite file in ``data_dir``.
         secret_key: Signs the sessions; None is one made on the first start and kept in
             ``data_dir``. ``VERISCAN_SECRET_KEY_FILE`` may name a file that holds it instead.
+        signing_key_file: Private Ed25519 key in PEM that signs reports; None is one made on the
+            first start and kept in ``data_dir``.
+        storage_key_file: Keys with which scans are encrypted at rest, one a line, the newest first;
+            None keeps them plain.
         max_upload_bytes: Largest file that is accepted, in bytes.
+        max_archive_bytes: Largest zip archive that is accepted, in bytes.
         max_pixels: Largest image that is decoded, in pixels.
         verdict_wait_s: How long a request waits for its verdict before it answers with the page
             that says "still running", in seconds.
         queue_size: How many scans may wait for the engine.
         max_batch: How many scans the engine judges at once, at most.
         device: Where the networks run: ``auto``, ``cpu`` or ``cuda``.
-        registration_open: Whether anybody may register; otherwise only an admin makes accounts.
+        api_requests_per_min: How often a minute each API token may be used; 0 is without limit.
+        registration_open: Whether anybody may register, until an administrator sets who may.
         trusted_proxies: How many reverse proxies in front set ``X-Forwarded-*``; 0 trusts nobody.
+        trusted_hosts: Names under which this server may be addressed; None lets all pass.
         secure_cookies: Send cookies over HTTPS only. Turn it on wherever there is HTTPS.
-        session_lifetime_s: How long a session lasts without a request, in seconds.
+        session_lifetime_s: How long a session lasts without a request, in seconds; that of an
+            administrator at most half an hour.
+        session_max_s: How long a session lasts in all, in seconds; that of an administrator at
+            most 12 hours.
+        smtp_url: Server for e-mails, ``smtp://user:password@host:587`` (with STARTTLS wherever it
+            is offered) or ``smtps://…``; None sends none.
+        mail_from: Address from which e-mails come; needed with ``smtp_url``.
+        public_url: Where people reach this server, for links in e-mails; needed with ``smtp_url``.
+        metrics_token: Secret with which ``/metrics`` may be read from anywhere; None lets only this
+            machine read it.
         log_level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.
+        log_format: ``text``, or ``json`` for a JSON object a line.
     """
 
     data_dir: Path = ROOT / "instance"
     weights_dir: Path = ROOT / "weights"
     database_url: str | None = field(default=None, repr=False)
     secret_key: str | None = field(default=None, repr=False)
+    signing_key_file: Path | None = None
+    storage_key_file: Path | None = None
     max_upload_bytes: int = 32 * 2**20
+    max_archive_bytes: int = 512 * 2**20
     max_pixels: int = 40_000_000
     verdict_wait_s: float = 8.0
     queue_size: int = 64
     max_batch: int = 8
     device: str = "auto"
+    api_requests_per_min: int = 600
     registration_open: bool = True
     trusted_proxies: int = 0
+    trusted_hosts: tuple[str, ...] | None = None
     secure_cookies: bool = False
-    session_lifetime_s: int = 12 * 60 * 60
+    # NIST SP 800-63B-4 wants no more than an hour and a day at assurance level 2.
+    session_lifetime_s: int = 60 * 60
+    session_max_s: int = 24 * 60 * 60
+    smtp_url: str | None = field(default=None, repr=False)
+    mail_from: str | None = None
+    public_url: str | None = None
+    metrics_token: str | None = field(default=None, repr=False)
     log_level: str = "INFO"
+    log_format: str = "text"
+
+    @property
+    def graphs_dir(self) -> Path:
+        """Folder of the graphs that were exported for the CPU; it may be deleted at any time."""
+        return self.data_dir / "graphs"
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -89,6 +126,11 @@ class Settings:
         }
         if SECRET_KEY_FILE in given:
             values["secret_key"] = _secret_key_from_file(given)
+        if "smtp_url" in values:
+            for setting in ("mail_from", "public_url"):
+                if setting not in values:
+                    name = PREFIX + setting.upper()
+                    raise SettingError(name, f"is needed where {PREFIX}SMTP_URL is set.")
         return cls(**values)
 
     @classmethod
@@ -111,6 +153,13 @@ def _path(name: str, value: str) -> Path:
     return Path(value).expanduser().resolve()
 
 
+def _file_path(name: str, value: str) -> Path:
+    path = Path(value).expanduser().resolve() if value.strip() and "\0" not in value else None
+    if path is None or not path.is_file():
+        raise SettingError(name, "name a file that exists, or leave it unset.")
+    return path
+
+
 def _database_url(name: str, value: str) -> str:
     if not value.startswith(DATABASE_SCHEMES) or value in DATABASE_SCHEMES:
         # The value may hold a password, so it is not repeated.
@@ -128,6 +177,12 @@ def _secret_key(name: str, value: str) -> str:
             f"give at least {MIN_SECRET_KEY_CHARACTERS} random characters, "
             "or leave it unset and one is made.",
         )
+    return value
+
+
+def _metrics_token(name: str, value: str) -> str:
+    if len(value) < MIN_SECRET_KEY_CHARACTERS:
+        raise SettingError(name, f"give at least {MIN_SECRET_KEY_CHARACTERS} random characters.")
     return value
 
 
@@ -162,6 +217,46 @@ def _integer(low: int, high: int) -> Callable[[str, str], int]:
     return _number(int, "whole number", low, high)
 
 
+def _hosts(name: str, value: str) -> tuple[str, ...]:
+    hosts = tuple(host.strip().lower() for host in value.split(",") if host.strip())
+    for host in hosts:
+        if not re.fullmatch(r"\.?[a-z0-9-]+(\.[a-z0-9-]+)*|\[[0-9a-f:.]+\]", host):
+            raise SettingError(name, HOSTS_WANTED)
+    if not hosts:
+        raise SettingError(name, HOSTS_WANTED)
+    return hosts
+
+
+def _smtp_url(name: str, value: str) -> str:
+    url = _split(value)
+    if url is None or url.scheme not in ("smtp", "smtps") or not url.hostname:
+        # The value may hold a password, so it is not repeated.
+        raise SettingError(name, "give a URL such as smtps://user:password@mail.hospital.org.")
+    return value
+
+
+def _mail_address(name: str, value: str) -> str:
+    if not re.fullmatch(r"[^@\s<>]+@[^@\s<>]+", value):
+        raise SettingError(name, "give an e-mail address such as veriscan@hospital.org.")
+    return value
+
+
+def _public_url(name: str, value: str) -> str:
+    url = _split(value)
+    if url is None or url.scheme not in ("http", "https") or not url.hostname or url.query:
+        raise SettingError(name, "give an address such as https://veriscan.hospital.org.")
+    return value.rstrip("/")
+
+
+def _split(value: str) -> SplitResult | None:
+    try:
+        url = urlsplit(value)
+        _ = url.port  # raises where it is no number
+    except ValueError:
+        return None
+    return url
+
+
 def _choice(*accepted: str) -> Callable[[str, str], str]:
     def read(name: str, value: str) -> str:
         if value not in accepted:
@@ -183,15 +278,26 @@ _READERS: Mapping[str, Callable[[str, str], Any]] = {
     "weights_dir": _path,
     "database_url": _database_url,
     "secret_key": _secret_key,
+    "signing_key_file": _file_path,
+    "storage_key_file": _file_path,
     "max_upload_bytes": _integer(2**10, 2**31),
+    "max_archive_bytes": _integer(2**10, 2**33),
     "max_pixels": _integer(64 * 64, 500_000_000),
     "verdict_wait_s": _number(float, "number of seconds", 0.0, 60.0),
     "queue_size": _integer(1, 10_000),
     "max_batch": _integer(1, 256),
     "device": _choice("auto", "cpu", "cuda"),
+    "api_requests_per_min": _integer(0, 1_000_000),
     "registration_open": _switch,
     "trusted_proxies": _integer(0, 10),
+    "trusted_hosts": _hosts,
     "secure_cookies": _switch,
-    "session_lifetime_s": _integer(60, 365 * 24 * 60 * 60),
+    "session_lifetime_s": _integer(5 * 60, 365 * 24 * 60 * 60),
+    "session_max_s": _integer(5 * 60, 365 * 24 * 60 * 60),
+    "smtp_url": _smtp_url,
+    "mail_from": _mail_address,
+    "public_url": _public_url,
+    "metrics_token": _metrics_token,
     "log_level": _choice("DEBUG", "INFO", "WARNING", "ERROR"),
+    "log_format": _choice("text", "json"),
 }

@@ -4,7 +4,9 @@
 what to do. No message contains a path, a client's file name or anything read out of a scan.
 """
 
+import math
 from collections.abc import Sequence
+from datetime import datetime
 
 
 class VeriscanError(Exception):
@@ -105,11 +107,166 @@ class MultiFrameError(UploadError):
         )
 
 
+class TooCostlyError(UploadError):
+    """Decoding the image takes more time or memory than it may."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Reading this image takes more time or memory than this server allows. Export it "
+            "uncompressed, one image a file, at its original resolution."
+        )
+
+
+class NoSuchFrameError(UploadError):
+    """The file does not hold that many images."""
+
+    def __init__(self, number: int, frames: int) -> None:
+        super().__init__(f"There is no image number {number} in the file; it holds {frames}.")
+
+
+class QuotaExceededError(UploadError):
+    """The user's scans would take more room than they may."""
+
+    def __init__(self, limit_mib: int) -> None:
+        super().__init__(
+            f"Your scans may take {limit_mib} MB together, and this one would go beyond that. "
+            "Delete some, or ask your administrator for more room."
+        )
+
+
 class UnsupportedDicomError(UploadError):
     """The DICOM file is readable but is not an image that can be judged."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(f"This DICOM file cannot be judged: {problem}.")
+
+
+# --- several files at once ------------------------------------------------------------------
+
+
+class TooManyFilesError(UploadError):
+    """Somebody sends more files together than one upload may have."""
+
+    def __init__(self, max_files: int) -> None:
+        super().__init__(f"At most {max_files} files can be sent together. Send the rest after it.")
+
+
+class TooMuchToUnpackError(UploadError):
+    """Too many archives and files of several images are waiting to be read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server is still reading other archives. Send this file again in a few minutes."
+        )
+
+
+class LineFullError(UploadError):
+    """A user has more scans in line than anybody may."""
+
+    def __init__(self, max_in_line: int) -> None:
+        super().__init__(
+            f"{max_in_line} of your scans are waiting to be judged, and more cannot wait. Send "
+            "this one again when some of them are done."
+        )
+
+
+class ReadingInterruptedError(UploadError):
+    """The server stopped while it read a file that holds several images."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server was restarted while it read this file. What had been taken in is judged; "
+            "send the file again for the rest."
+        )
+
+
+class ArchiveError(UploadError):
+    """A zip archive, or a member of it, cannot be read. The message is for its sender."""
+
+
+class ArchiveTooLargeError(ArchiveError):
+    """The archive has more bytes than the server accepts."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"The archive is larger than {max_bytes / 2**20:.0f} MB, the limit of this server. "
+            "Send it in parts."
+        )
+
+
+class ArchiveDamagedError(ArchiveError):
+    """The archive is not a zip archive, or is cut short."""
+
+    def __init__(self) -> None:
+        super().__init__("The zip archive is damaged or incomplete. Make it again.")
+
+
+class ArchiveEmptyError(ArchiveError):
+    """The archive holds no files."""
+
+    def __init__(self) -> None:
+        super().__init__("There are no files in this zip archive.")
+
+
+class TooManyMembersError(ArchiveError):
+    """The archive holds more files than are read."""
+
+    def __init__(self, max_members: int) -> None:
+        super().__init__(
+            f"The archive holds more than {max_members} files. Send it in parts, one series each."
+        )
+
+
+class ArchiveBombError(ArchiveError):
+    """The members of an archive inflate to more than is read of one archive."""
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(
+            f"The archive unpacks to more than {max_bytes / 2**30:.0f} GB; it was read no further. "
+            "Send it in parts."
+        )
+
+
+class MemberNameError(ArchiveError):
+    """The name of a member leads out of the archive."""
+
+    def __init__(self) -> None:
+        super().__init__("Its name leads out of the archive, so it was left alone.")
+
+
+class MemberIsLinkError(ArchiveError):
+    """A member is a link or another thing that is not a file."""
+
+    def __init__(self) -> None:
+        super().__init__("It is a link or a device and not a file.")
+
+
+class MemberEncryptedError(ArchiveError):
+    """A member needs a password."""
+
+    def __init__(self) -> None:
+        super().__init__("It is encrypted. Make the archive again without a password.")
+
+
+class MemberCompressionError(ArchiveError):
+    """A member is compressed in a way that has no bound."""
+
+    def __init__(self) -> None:
+        super().__init__("It is compressed in an unusual way. Make the archive again as plain zip.")
+
+
+class NestedArchiveError(ArchiveError):
+    """A member is a zip archive itself."""
+
+    def __init__(self) -> None:
+        super().__init__("It is an archive inside the archive. Send it on its own.")
+
+
+class MemberDamagedError(ArchiveError):
+    """A member cannot be unpacked."""
+
+    def __init__(self) -> None:
+        super().__init__("It is damaged inside the archive. Make the archive again.")
 
 
 # --- modalities, networks, weights ----------------------------------------------------------
@@ -178,6 +335,25 @@ class CardInvalidError(WeightsError):
         super().__init__(f"The card of the weights {name!r} is refused: {problem}.")
 
 
+class CalibrationError(VeriscanError):
+    """A limit for this site cannot be set from so few scans."""
+
+    def __init__(self, needed: int) -> None:
+        super().__init__(
+            f"This limit can be set from {needed} authentic scans on. Add more of them first."
+        )
+
+
+class ActivationError(WeightsError):
+    """Sound weights cannot be made the serving ones."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"The weights are sound, but the choice cannot be kept: {problem}. The former weights "
+            "go on serving."
+        )
+
+
 # --- engine ---------------------------------------------------------------------------------
 
 
@@ -200,6 +376,24 @@ class QueueFullError(EngineError):
             f"Too many analyses are waiting. Try again in about {retry_after_s} seconds."
         )
         self.retry_after_s = retry_after_s
+
+
+class DecodersBusyError(QueueFullError):
+    """All processes that read scans have been at work for long."""
+
+
+class DecodersFailedError(EngineError):
+    """No process that reads scans can be started."""
+
+    def __init__(self) -> None:
+        super().__init__("Scans cannot be read at present. Try again in a minute.")
+
+
+class ShadowUnavailableError(EngineError):
+    """The engine cannot judge with two checkpoints at a time."""
+
+    def __init__(self) -> None:
+        super().__init__("This engine cannot judge with a second checkpoint in the shadow.")
 
 
 class DeviceUnavailableError(EngineError):
@@ -322,6 +516,24 @@ class TokenNameInvalidError(AccountError):
         )
 
 
+class TokenScopesInvalidError(AccountError):
+    """An API token has to open something, and nothing that does not exist."""
+
+    field = "scopes"
+
+    def __init__(self) -> None:
+        super().__init__("Tick at least one thing that the token may do.")
+
+
+class TokenLifetimeInvalidError(AccountError):
+    """An API token is to last for too short or too long."""
+
+    field = "days"
+
+    def __init__(self, max_days: int) -> None:
+        super().__init__(f"Let the token last from 1 to {max_days} days.")
+
+
 class RegistrationRefusedError(AccountError):
     """One or more fields of a registration are refused; all of them are told at once."""
 
@@ -351,11 +563,127 @@ class AccountInactiveError(AccountError):
         super().__init__("This account is deactivated. Ask your administrator.")
 
 
+class AwaitsApprovalError(AccountError):
+    """The password is right, but no administrator has approved the account yet."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Your account waits for an administrator's approval. Try again later, or ask them."
+        )
+
+
+class TooManyAttemptsError(AccountError):
+    """Too many attempts were made for an account or from an address; later ones are heard."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        self.retry_after_s = max(1, math.ceil(retry_after_s))
+        minutes = math.ceil(self.retry_after_s / 60)
+        wait = f"{self.retry_after_s} seconds" if self.retry_after_s < 90 else f"{minutes} minutes"
+        super().__init__(f"There were too many attempts. Try again in {wait}.")
+
+
+class CodeWrongError(AccountError):
+    """A one-time code or recovery code is wrong, was used already or is too old."""
+
+    field = "code"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This code is wrong or was used already. Wait for the next one in your app."
+        )
+
+
+class SecondFactorOnError(AccountError):
+    """A new second factor was asked for while there is one."""
+
+    def __init__(self) -> None:
+        super().__init__("Codes are on already. Turn them off first, then set them up anew.")
+
+
+class SecondFactorNotBegunError(AccountError):
+    """A code came for a second factor that nobody has begun to set up."""
+
+    def __init__(self) -> None:
+        super().__init__("Begin again: scan the picture, then enter the code that your app shows.")
+
+
+class RegistrationClosedError(AccountError):
+    """Nobody may register here, or only with an invitation."""
+
+    def __init__(self) -> None:
+        super().__init__("Registration is closed. Ask an administrator for an account.")
+
+
+class LinkInvalidError(AccountError):
+    """A one-time link is unknown, used, expired or for something else; no telling which."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This link has been used, has expired or was never valid. Ask for a new one."
+        )
+
+
+class InvitedEmailError(AccountError):
+    """An invitation was made for another e-mail address."""
+
+    field = "email"
+
+    def __init__(self) -> None:
+        super().__init__("The invitation was made for another e-mail address. Use that one.")
+
+
+class ConfirmationWrongError(AccountError):
+    """Somebody who deletes their account did not type their username."""
+
+    field = "username"
+
+    def __init__(self) -> None:
+        super().__init__("This is not your username. Type it as it is shown.")
+
+
+class SealBrokenError(VeriscanError):
+    """Something encrypted cannot be opened: it was changed, or sealed with another key."""
+
+    def __init__(self) -> None:
+        super().__init__("A stored secret was encrypted with another VERISCAN_SECRET_KEY.")
+
+
+class MailError(VeriscanError):
+    """An e-mail could not be sent."""
+
+    def __init__(self) -> None:
+        super().__init__("The e-mail could not be sent. Check VERISCAN_SMTP_URL and the server.")
+
+
 class LastAdminError(AccountError):
     """The change would leave nobody who can administer the system."""
 
     def __init__(self) -> None:
         super().__init__("This is the last active administrator; make another one first.")
+
+
+class TokenExpiredError(VeriscanError):
+    """A script sends an API token that was good once."""
+
+    def __init__(self, expired: datetime) -> None:
+        super().__init__(
+            f"This token expired on {expired:%Y-%m-%d at %H:%M} UTC. Make a new one on the account "
+            "page."
+        )
+
+
+class TooManyRequestsError(VeriscanError):
+    """A script asks more often than its token may."""
+
+    def __init__(self, per_minute: int, retry_after_s: int) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(
+            f"A token may be used {per_minute} times a minute. Go on in {retry_after_s} seconds."
+        )
+
+
+class ApiQueryInvalidError(VeriscanError):
+    """A parameter or a field that a script sent cannot be; the message says which."""
 
 
 # --- records --------------------------------------------------------------------------------
@@ -368,6 +696,60 @@ class NotFoundError(VeriscanError):
         super().__init__(f"There is no such {what}.")
 
 
+class SiteSettingError(VeriscanError):
+    """A setting of the site cannot have this value; ``field`` names it."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"This cannot be set: {problem}.")
+        self.field = field
+
+
+class AnchorInvalidError(VeriscanError):
+    """The anchor of the audit trail is damaged or was sealed with another key."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The anchor of the trail is damaged, or was sealed with another secret key, so the "
+            "end of the trail may have been cut off."
+        )
+
+
+class NoteError(VeriscanError):
+    """A note or its tags cannot be kept. The message is for the person at the form."""
+
+    field: str
+    """The form field that the message belongs to."""
+
+
+class NoteTooLongError(NoteError):
+    """The text of a note is too long."""
+
+    field = "note"
+
+    def __init__(self, max_characters: int) -> None:
+        super().__init__(f"Shorten the note to at most {max_characters} characters.")
+
+
+class TagTooLongError(NoteError):
+    """A tag is too long."""
+
+    field = "tags"
+
+    def __init__(self, max_characters: int) -> None:
+        super().__init__(
+            f"A tag has at most {max_characters} characters. Separate the tags by commas."
+        )
+
+
+class TooManyTagsError(NoteError):
+    """An analysis has too many tags."""
+
+    field = "tags"
+
+    def __init__(self, max_tags: int) -> None:
+        super().__init__(f"Give an analysis at most {max_tags} tags.")
+
+
 class ScanMissingError(VeriscanError):
     """An interrupted analysis cannot go on, because its picture is gone."""
 
@@ -377,3 +759,76 @@ class ScanMissingError(VeriscanError):
 
 class StorageError(VeriscanError):
     """Stored data cannot be read or written."""
+
+
+class BackupError(VeriscanError):
+    """A backup cannot be made or restored; nothing of it is left."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"{problem} Nothing was changed.")
+
+
+# --- certificates ---------------------------------------------------------------------------
+
+
+class SigningKeyError(VeriscanError):
+    """The key that signs certificates cannot be used."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The key that signs certificates cannot be used: {problem}.")
+
+
+# --- second opinions ------------------------------------------------------------------------
+
+
+class ReviewError(VeriscanError):
+    """A second opinion cannot be asked for, given or taken back as things stand."""
+
+
+class ReasonInvalidError(ReviewError):
+    """Somebody contests a verdict without saying why, or at too great a length."""
+
+    def __init__(self, max_characters: int) -> None:
+        super().__init__(f"Say why you doubt the verdict, in at most {max_characters} characters.")
+
+
+class CommentTooLongError(ReviewError):
+    """The comment of a reviewer is too long."""
+
+    def __init__(self, max_characters: int) -> None:
+        super().__init__(f"Shorten the comment to at most {max_characters} characters.")
+
+
+class NothingToContestError(ReviewError):
+    """The analysis has no verdict that could be contested."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no verdict on this scan that could be contested.")
+
+
+class AlreadyContestedError(ReviewError):
+    """The verdict was contested before."""
+
+    def __init__(self) -> None:
+        super().__init__("You have asked for a second opinion on this scan already.")
+
+
+class CaseClosedError(ReviewError):
+    """The case is settled, so nothing can be added to it or taken back."""
+
+    def __init__(self) -> None:
+        super().__init__("This case is closed by now. Its outcome stands.")
+
+
+class AlreadyAnsweredError(ReviewError):
+    """A reviewer answers the same case twice."""
+
+    def __init__(self) -> None:
+        super().__init__("You have answered this case already. Your first answer stands.")
+
+
+class ExportFolderError(ReviewError):
+    """Labels cannot be written where they should be."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(f"The labels cannot be written there: {problem}.")

@@ -7,6 +7,7 @@ import pytest
 
 from app.detection.spec import modalities
 from app.engine.engine import InProcessEngine
+from app.services.decoding_pool import DecodingPool
 from tests.factories import publish_tiny_weights
 
 
@@ -17,6 +18,14 @@ def tiny_weights_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, modality in enumerate(modalities()):
         publish_tiny_weights(weights_dir, modality, seed=seed)
     return weights_dir
+
+
+@pytest.fixture(scope="session")
+def decoding_pool() -> Iterator[DecodingPool]:
+    """The processes that decode scans, shared by all tests: each takes a while to start."""
+    pool = DecodingPool()
+    yield pool
+    pool.close()
 
 
 @pytest.fixture

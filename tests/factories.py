@@ -6,6 +6,7 @@ No scan of a person is used anywhere: every image is drawn from a seed.
 import io
 import struct
 import tomllib
+import zipfile
 import zlib
 from collections.abc import Mapping
 from hashlib import sha256
@@ -287,3 +288,38 @@ def activate(weights_dir: Path, names: Mapping[str, str]) -> None:
     active = tomllib.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     lines = [f'{modality} = "{name}"\n' for modality, name in sorted({**active, **names}.items())]
     path.write_text("".join(lines), encoding="utf-8")
+
+
+# --- several scans in one file --------------------------------------------------------------
+
+
+def zip_bytes(files: Mapping[str, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Pack files, by name, into a zip archive."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def series_files(
+    slices: int, *, uid: str = "1.2.826.0.1.3680043.8.498.1", grey: int = 0
+) -> dict[str, bytes]:
+    """Encode the slices of a CT series as DICOM files, 1 mm apart and named in another order.
+
+    Args:
+        slices: How many.
+        uid: Of the series.
+        grey: Seed of the first slice; each has one of its own.
+    """
+    return {
+        f"CT/IM{(7 * number) % 1009:04}": dicom_bytes(
+            make_grey(seed=grey + number),
+            SeriesInstanceUID=uid,
+            SOPInstanceUID=f"{uid}.{number + 1}",
+            InstanceNumber=str(number + 1),
+            ImagePositionPatient=["0", "0", str(number)],
+            ImageOrientationPatient=["1", "0", "0", "0", "1", "0"],
+        )
+        for number in range(slices)
+    }

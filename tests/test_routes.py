@@ -12,9 +12,10 @@ from werkzeug.routing import Rule
 
 from app.config import Settings
 from app.factory import create_app
+from app.records import Scope
 from app.web.guards import admin_only, guard_of, public, signed_in, token_required
 
-SEGMENT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.json)?|v1|<(uuid|int):[a-z_]+>")
+SEGMENT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*(\.(json|pdf|pem))?|v1|<(uuid|int):[a-z_]+>")
 CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
 
 # Flask's own route; it serves the files in static/ and nothing else.
@@ -43,7 +44,7 @@ def guard_problems(app: Flask) -> list[str]:
                 "@admin_only or @token_required from app.web.guards right above its function"
             )
         elif is_api and guard not in ("token_required", "public"):
-            found.append(f"{rule.endpoint} is of the API: guard it with @token_required")
+            found.append(f"{rule.endpoint} is of the API: guard it with @token_required(Scope.…)")
         elif not is_api and guard == "token_required":
             found.append(f"{rule.endpoint} is a page: guard it with @signed_in or @admin_only")
         elif rule.rule.startswith("/admin") and guard != "admin_only":
@@ -129,6 +130,9 @@ def test_every_view_says_what_its_caller_gets(app: Flask) -> None:
         "/analyses/<uuid:analysis_id>",
         "/analyses/<uuid:analysis_id>/image",
         "/analyses/<uuid:analysis_id>/heatmap",
+        "/analyses/<uuid:analysis_id>/report.pdf",
+        "/analyses/<uuid:analysis_id>/report.json",
+        "/verify",
         "/healthz",
         "/readyz",
         "/api/v1/modalities",
@@ -177,8 +181,8 @@ def make_view() -> Callable[[], Any]:
     ("address", "guard", "problem"),
     [
         ("/x", lambda view: view, "states no guard: put @public"),
-        ("/api/v1/x", signed_in, "guard it with @token_required"),
-        ("/x", token_required, "guard it with @signed_in or @admin_only"),
+        ("/api/v1/x", signed_in, "guard it with @token_required(Scope.…)"),
+        ("/x", token_required(Scope.READ), "guard it with @signed_in or @admin_only"),
         ("/admin/x", signed_in, "guard it with @admin_only"),
     ],
 )

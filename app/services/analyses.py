@@ -1,28 +1,25 @@
-"""Analyses: taking a scan in, having it judged, and finding it again."""
+"""Analyses: having a scan judged, finding it again, and deleting it."""
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from threading import BoundedSemaphore
-from uuid import UUID, uuid4
+from threading import Lock
+from uuid import UUID
 
-from app.detection.decoding import DecodedScan, decode
-from app.detection.limits import DecodingLimits
-from app.detection.spec import modality as spec_of
-from app.engine.protocol import Availability, Engine
-from app.errors import ModalityUnavailableError, NotFoundError, VeriscanError
+import numpy as np
+from numpy.typing import NDArray
+
+from app.engine.protocol import Availability, Engine, Judgement
+from app.errors import NotFoundError
 from app.records import Analysis, AnalysisStatus, Role, User
 from app.services import pictures
-from app.services.judging import JudgingService, done
+from app.services.audit import AuditService
+from app.services.backlog import Backlog
+from app.services.decoding import DecodingService
+from app.services.judging import JudgingService
+from app.services.receiving import AcceptedScan, Reception, ScanFile, ScanReceiver
+from app.services.removal import AnalysisRemoval
 from app.storage.analyses import AnalysisStore
 from app.storage.images import ImageStore, Picture
-
-NOBODY = UUID(int=0)
-MAX_DECODED_AT_ONCE = 2  # one large scan takes several hundred megabytes while it is decoded
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,22 +53,55 @@ class AnalysisService:
         engine: Judges the scans.
         store: Where the analyses are.
         images: Where their pictures are.
-        limits: What an upload may cost.
+        decoding: Reads what is uploaded.
+        audit: Where it is recorded who did what.
+        admit: Raises an error of ours where the owner of a new analysis may not keep it.
+
+    Attributes:
+        removal: Removes analyses for those who have checked that they may.
     """
 
     def __init__(
-        self, engine: Engine, store: AnalysisStore, images: ImageStore, limits: DecodingLimits
+        self,
+        engine: Engine,
+        store: AnalysisStore,
+        images: ImageStore,
+        decoding: DecodingService,
+        audit: AuditService,
+        *,
+        admit: Callable[[Analysis], None],
     ) -> None:
         self._engine = engine
         self._store = store
         self._images = images
-        self._limits = limits
-        self._judging = JudgingService(engine, store, images)
-        self._decoding = BoundedSemaphore(MAX_DECODED_AT_ONCE)
+        self._audit = audit
+        self._judging = JudgingService(engine, store, images, audit)
+        self._backlog = Backlog(engine, store, self._judging)
+        self._resuming = Lock()
+        self.removal = AnalysisRemoval(store, images, self._judging, audit)
+        self._receiver = ScanReceiver(
+            Reception(engine, decoding, store, images, audit, self._judging, self._backlog),
+            self.removal,
+            admit,
+        )
 
     def modalities(self) -> Mapping[str, Availability]:
         """Return for every known modality, by key, whether it can be judged now."""
         return self._engine.availability()
+
+    def supervise(
+        self,
+        watch: Callable[[Analysis, NDArray[np.float32]], None],
+        adjusted: Callable[[str, Judgement], Judgement],
+    ) -> None:
+        """Let others see each scan that is being judged, and adjust each judgement.
+
+        Args:
+            watch: Is given each scan once the engine has it.
+            adjusted: Gives a judgement, by modality, the form in which this site keeps it.
+        """
+        self._judging.watch = watch
+        self._judging.adjusted = adjusted
 
     # --- taking a scan in -------------------------------------------------------------------
 
@@ -92,44 +122,22 @@ class AnalysisService:
             UploadError: The file cannot be judged; its message is for the user.
             QueueFullError: Too many scans are waiting; nothing was kept.
             StorageError: The scan could not be stored; nothing was kept.
+            AccountInactiveError: The user was deactivated or deleted meanwhile; nothing was kept.
         """
-        spec = spec_of(modality)
-        availability = self._engine.availability()[modality]
-        if not availability.is_available:
-            raise ModalityUnavailableError(spec.title, availability.reason or "")
-        with self._decoding:
-            scan = decode(data, spec, self._limits)
-            pixels = pictures.quantised(scan.grey)
-            analysis = new_analysis(user.id, modality, scan, override_gate=override_gate)
-            del scan  # the grey values that count are those of the pixels that are kept
-            drawn = {
-                Picture.SCAN: pictures.encoded(pixels),
-                Picture.THUMBNAIL: pictures.thumbnail(pixels),
-            }
-            with self._kept(analysis, drawn):
-                self._judging.begin(analysis, pictures.restored(pixels))
-        return analysis
+        file = ScanFile(modality=modality, data=data, override_gate=override_gate)
+        return self._receiver.submit(user, file)
 
-    @contextmanager
-    def _kept(self, analysis: Analysis, drawn: Mapping[Picture, bytes]) -> Iterator[None]:
-        """Store a new analysis and its pictures; nothing of them stays if the body fails.
+    def accept(self, user: User, file: ScanFile) -> AcceptedScan:
+        """Take a scan in however long the line is; it is judged when its turn comes.
 
-        The record comes first, so that no picture is ever without one, not even after a crash.
+        Raises:
+            UnknownModalityError: There is no such modality.
+            ModalityUnavailableError: No checkpoint serves it.
+            UploadError: The file cannot be judged; its message is for the user.
+            LineFullError: The user has too many scans in line.
+            StorageError: The scan could not be stored; nothing was kept.
         """
-        self._store.add(analysis)
-        try:
-            for picture, png in drawn.items():
-                self._images.put(analysis.id, picture, png)
-            yield
-        except BaseException:
-            self._discard(analysis.id)
-            raise
-
-    def _discard(self, analysis_id: UUID) -> None:
-        try:
-            self._remove(analysis_id)
-        except VeriscanError:  # the error that led here is the one to tell
-            log.exception("A refused scan could not be removed.")
+        return self._receiver.accept(user, file)
 
     def judge_anyway(self, user: User, analysis_id: UUID) -> Analysis:
         """Have a scan judged that does not look like its modality; returns at once.
@@ -147,7 +155,9 @@ class AnalysisService:
             raise NotFoundError("analysis")
         if not analysis.is_not_judged:
             return analysis
-        return self._judging.begin_again(analysis)
+        begun = self._judging.begin_again(analysis)
+        self._audit.record("analysis.gate_overridden", actor=user.id, subject=str(analysis_id))
+        return begun
 
     # --- finding it again -------------------------------------------------------------------
 
@@ -158,7 +168,7 @@ class AnalysisService:
             NotFoundError: It does not exist, or was deleted in the meantime.
         """
         self._judging.wait(analysis_id, timeout_s)
-        return self._current(self._store.get(analysis_id))
+        return self.current(self._store.get(analysis_id))
 
     def get(self, viewer: User, analysis_id: UUID) -> Analysis:
         """Return an analysis to its owner or to an admin.
@@ -169,7 +179,18 @@ class AnalysisService:
         analysis = self._store.get(analysis_id)
         if analysis.user_id != viewer.id and viewer.role is not Role.ADMIN:
             raise NotFoundError("analysis")
-        return self._current(analysis)
+        return self.current(analysis)
+
+    def open(self, viewer: User, analysis_id: UUID) -> Analysis:
+        """Return an analysis to somebody who reads its verdict, which is recorded; see ``get``.
+
+        Raises:
+            NotFoundError: As in ``get``.
+        """
+        analysis = self.get(viewer, analysis_id)
+        if analysis.status.is_final:
+            self._audit.record("analysis.viewed", actor=viewer.id, subject=str(analysis_id))
+        return analysis
 
     def history(self, viewer: User, *, page: int = 1, per_page: int = 20) -> HistoryPage:
         """Return a page of the viewer's own analyses, newest first; a page too far is empty."""
@@ -182,7 +203,7 @@ class AnalysisService:
             else []
         )
         return HistoryPage(
-            analyses=tuple(self._current(analysis) for analysis in found),
+            analyses=tuple(self.current(analysis) for analysis in found),
             page=page,
             per_page=per_page,
             total=total,
@@ -221,11 +242,23 @@ class AnalysisService:
         )
         return pictures.overlay(evidence, analysis.width, analysis.height)
 
-    def _current(self, analysis: Analysis) -> Analysis:
+    def current(self, analysis: Analysis) -> Analysis:
         """Return an analysis that says whether it is in the network now, which is not stored."""
         if analysis.status is AnalysisStatus.QUEUED and self._judging.is_running(analysis.id):
             return replace(analysis, status=AnalysisStatus.RUNNING)
         return analysis
+
+    def visible(self, viewer: User, analysis_ids: Collection[UUID]) -> list[Analysis]:
+        """Return those of some analyses that exist and are the viewer's to see."""
+        return [
+            self.current(analysis)
+            for analysis in self._store.of_ids(analysis_ids).values()
+            if analysis.user_id == viewer.id or viewer.role is Role.ADMIN
+        ]
+
+    def place_in_line(self, analysis_id: UUID) -> int:
+        """Return a scan's place in line, from 1; 0 where it does not wait (any more)."""
+        return self._backlog.place_of(analysis_id)
 
     # --- removing it ------------------------------------------------------------------------
 
@@ -235,71 +268,23 @@ class AnalysisService:
         Raises:
             NotFoundError: It does not exist or is not the viewer's to delete.
         """
-        self._remove(self.get(viewer, analysis_id).id)
-
-    def delete_of_user(self, user_id: UUID) -> None:
-        """Remove all analyses of a user."""
-        for analysis_id in self._store.ids_of_user(user_id):
-            try:
-                self._remove(analysis_id)
-            except NotFoundError:
-                log.info("An analysis was removed twice at once.")
-
-    def _remove(self, analysis_id: UUID) -> None:
-        self._judging.cancel(analysis_id)
-        self._images.delete(analysis_id)
-        self._store.delete(analysis_id)
-        # A judgement that came in between has left a heatmap; later ones find no record.
-        self._images.delete(analysis_id)
+        self.removal.remove_one(self.get(viewer, analysis_id).id)
+        self._audit.record("analysis.deleted", actor=viewer.id, subject=str(analysis_id))
 
     # --- starting and stopping --------------------------------------------------------------
 
     def resume(self) -> None:
-        """Take up, in the background, the analyses that a restart interrupted; returns at once."""
-        self._judging.resume()
+        """Finish what a crash left half-way; take up, in the background, what waits.
+
+        Raises:
+            StorageError: The stores cannot be read or written.
+        """
+        with self._resuming:  # nobody uploads before it is done
+            if not self._backlog.has_started:
+                self.removal.finish()
+            self._backlog.start()
 
     def close(self) -> None:
         """Store what the engine has finished. No scan is judged afterwards."""
+        self._backlog.close()
         self._judging.close()
-
-
-def new_analysis(
-    user_id: UUID, modality: str, scan: DecodedScan, *, override_gate: bool = False
-) -> Analysis:
-    """Return the queued analysis of a scan that has just been decoded."""
-    return Analysis(
-        id=uuid4(),
-        user_id=user_id,
-        modality=modality,
-        status=AnalysisStatus.QUEUED,
-        created=datetime.now(UTC),
-        image_sha256=scan.sha256,
-        image_format=scan.image_format,
-        width=scan.width,
-        height=scan.height,
-        declared_synthetic=scan.declared_synthetic,
-        override_gate=override_gate,
-    )
-
-
-def judge_without_keeping(
-    engine: Engine,
-    modality: str,
-    data: bytes,
-    limits: DecodingLimits,
-    *,
-    override_gate: bool = False,
-) -> Analysis:
-    """Have a scan judged for nobody in particular; returns when it is done, and stores nothing.
-
-    The finding is the same as after an upload.
-
-    Raises:
-        UploadError: The file cannot be judged.
-        EngineError: The engine does not take it or fails on it.
-    """
-    scan = decode(data, spec_of(modality), limits)
-    grey = pictures.restored(pictures.quantised(scan.grey))
-    judgement = engine.submit(modality, grey, override_gate=override_gate).result()
-    analysis = new_analysis(NOBODY, modality, scan, override_gate=override_gate)
-    return done(analysis, judgement.finding)

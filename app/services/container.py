@@ -1,20 +1,58 @@
 """The services of one application, built and wired in one place."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Protocol
 
 from app.config import Settings
 from app.detection.limits import DecodingLimits
 from app.engine.protocol import Engine
-from app.services.accounts import AccountService
+from app.errors import AccountInactiveError
+from app.records import Analysis
+from app.services.accounts import Access, AccountService
+from app.services.administration import Administration, Premises, build_administration
+from app.services.agreement import AgreementService
 from app.services.analyses import AnalysisService
+from app.services.audit import AuditService
+from app.services.backup import BackupService, BackupSources
+from app.services.certificates import CertificateService
+from app.services.clock import Clock, utc_now
+from app.services.decoding import DecodingService, bounds_for, series_key
+from app.services.decoding_pool import DecodingPool
+from app.services.history import HistoryService
+from app.services.identity import Groundwork, Identity, build_identity
+from app.services.intake import Intake, build_intake
+from app.services.labels import LabelService
+from app.services.notes import NoteService
 from app.services.passwords import PasswordService
+from app.services.personal_data import PersonalDataService
+from app.services.quotas import QuotaService
+from app.services.rate_limits import RateLimiter
+from app.services.readiness import ReadinessService
+from app.services.retention import RetentionSchedule, RetentionService
+from app.services.reviews import ReviewService
+from app.services.signing import SigningService
+from app.services.site_settings import RegistrationMode, SiteSettings, SiteSettingsService
+from app.services.tally import VerdictTally
+from app.services.verification import VerificationService
 from app.storage.analyses import AnalysisStore
+from app.storage.audit import AuditStore
+from app.storage.certificates import CertificateStore
 from app.storage.database import Database, sqlite_url
+from app.storage.encryption import ScanCipher, check_key_file
+from app.storage.expiry import ExpiryStore
 from app.storage.files import make_private_folder
+from app.storage.history import HistoryStore
 from app.storage.images import ImageStore
+from app.storage.notes import NoteStore
+from app.storage.quotas import QuotaStore
+from app.storage.reviews import ReviewStore
 from app.storage.secret_key import load_or_make_secret_key
-from app.storage.tokens import TokenStore
+from app.storage.signing_key import PrivateKeyFile, PublicKeyStore
+from app.storage.site_settings import SiteSettingsStore
+from app.storage.statistics import StatisticsStore
+from app.storage.uploads import UploadStore
+from app.storage.user_stores import open_users
 from app.storage.users import UserStore
 
 
@@ -38,8 +76,30 @@ class Services:
 
     settings: Settings
     engine: Engine
+    identity: Identity
     accounts: AccountService
+    decoding: DecodingService
+    personal_data: PersonalDataService
     analyses: AnalysisService
+    intake: Intake
+    history: HistoryService
+    notes: NoteService
+    audit: AuditService
+    site_settings: SiteSettingsService
+    administration: Administration
+    signing: SigningService
+    certificates: CertificateService
+    verification: VerificationService
+    reviews: ReviewService
+    agreement: AgreementService
+    labels: LabelService
+    rate_limiter: RateLimiter
+    images: ImageStore
+    verdicts: VerdictTally
+    readiness: ReadinessService
+    retention: RetentionService
+    retention_schedule: RetentionSchedule
+    backup: BackupService
     secret_key: str = field(repr=False)
     stores: tuple[Closable, ...] = field(repr=False)
 
@@ -54,19 +114,30 @@ class Services:
             EngineError: The engine cannot start, or has been stopped.
             StorageError: The database cannot be read.
         """
+        self.decoding.start()
         self.engine.start()
+        self.administration.detectors.resume()
+        self.intake.uploads.resume()
         self.analyses.resume()
+        self.retention_schedule.start()
 
     def stop(self) -> None:
         """Stop the engine and store what it has finished; the rest waits for the next start."""
+        self.retention_schedule.stop()
+        self.intake.uploads.close()
         self.engine.stop()
         self.analyses.close()
+        self.administration.detectors.close()
         for store in self.stores:
             store.close()
 
 
 def build_services(
-    settings: Settings, engine: Engine, passwords: PasswordService | None = None
+    settings: Settings,
+    engine: Engine,
+    passwords: PasswordService | None = None,
+    clock: Clock = utc_now,
+    pool: DecodingPool | None = None,
 ) -> Services:
     """Open the stores in the data folder (made where missing) and wire the services to them.
 
@@ -74,28 +145,152 @@ def build_services(
         settings: Of this server.
         engine: Judges the scans; not started here.
         passwords: How passwords are hashed; only tests give a cheaper way than the default.
+        clock: Tells the time around sessions, codes, links and throttling; only tests give one.
+        pool: The processes that decode scans, to be closed by whoever gives it; only tests share
+            one.
 
     Raises:
         StorageError: The data folder cannot be used, or its database is of another version.
     """
     make_private_folder(settings.data_dir)
-    users = UserStore(settings.data_dir)
     database = Database(settings.database_url or sqlite_url(settings.data_dir))
+    users = open_users(settings.data_dir, database)
+    secret_key = settings.secret_key or load_or_make_secret_key(settings.data_dir)
+    audit = AuditService(AuditStore(database), settings.data_dir, secret_key)
+    site_settings = SiteSettingsService(
+        SiteSettingsStore(database), audit, _default_site_settings(settings)
+    )
+    quotas = QuotaService(StatisticsStore(database), QuotaStore(database), site_settings, audit)
     limits = DecodingLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
+    own_pool = DecodingPool(bounds_for(limits))  # which has no process before it is needed
+    decoding = DecodingService(pool or own_pool, limits, series_key(secret_key))
+    images = ImageStore(settings.data_dir, _cipher(settings))
     analyses = AnalysisService(
-        engine, AnalysisStore(database), ImageStore(settings.data_dir), limits
+        engine,
+        AnalysisStore(database),
+        images,
+        decoding,
+        audit,
+        admit=lambda analysis: _admit(analysis, users, quotas),
     )
-    accounts = AccountService(
-        users,
-        TokenStore(database),
-        passwords or PasswordService(),
-        forget=analyses.delete_of_user,
+    notes, reviews = NoteStore(database), ReviewStore(database)
+    ground = Groundwork(
+        users=users,
+        database=database,
+        audit=audit,
+        site_settings=site_settings,
+        passwords=passwords or PasswordService(),
+        clock=clock,
     )
+    identity = build_identity(settings, secret_key, ground)
+    intake = build_intake(settings, database, analyses, audit)
+    accounts = _accounts(users, identity, analyses, intake, audit)
+    administration = build_administration(
+        Premises(
+            settings=settings,
+            engine=engine,
+            database=database,
+            accounts=accounts,
+            users=users,
+            sessions=identity.sessions,
+            audit=audit,
+            quotas=quotas,
+            decoding=decoding,
+        )
+    )
+    verdicts = VerdictTally()
+    analyses.supervise(
+        watch=administration.detectors.watch,
+        adjusted=verdicts.counting(administration.calibration.applied),
+    )
+    signing = SigningService(
+        PrivateKeyFile(settings.data_dir, settings.signing_key_file), PublicKeyStore(database)
+    )
+    certificates = CertificateStore(database)
+    retention = RetentionService(
+        ExpiryStore(database),
+        analyses.removal.expire,
+        site_settings,
+        audit,
+        clock=clock,
+        session_max=timedelta(seconds=settings.session_max_s),
+    )
+    sources = BackupSources(settings=settings, users=users, database=database, images=images)
     return Services(
         settings=settings,
         engine=engine,
+        identity=identity,
         accounts=accounts,
+        decoding=decoding,
+        personal_data=PersonalDataService(identity, analyses, audit),
         analyses=analyses,
-        secret_key=settings.secret_key or load_or_make_secret_key(settings.data_dir),
-        stores=(users, database),
+        intake=intake,
+        history=HistoryService(
+            HistoryStore(database), notes, UploadStore(database), analyses, intake.studies, audit
+        ),
+        notes=NoteService(notes, analyses, audit),
+        audit=audit,
+        site_settings=site_settings,
+        administration=administration,
+        signing=signing,
+        certificates=CertificateService(analyses, signing, certificates, audit),
+        verification=VerificationService(signing, certificates),
+        reviews=ReviewService(reviews, AnalysisStore(database), images, audit),
+        agreement=AgreementService(reviews),
+        labels=LabelService(reviews, images, audit),
+        rate_limiter=RateLimiter(settings.api_requests_per_min, clock),
+        images=images,
+        verdicts=verdicts,
+        readiness=ReadinessService(engine, database, settings.data_dir),
+        retention=retention,
+        retention_schedule=RetentionSchedule(retention),
+        backup=BackupService(sources, audit),
+        secret_key=secret_key,
+        stores=(own_pool, identity.mail, users, database),
     )
+
+
+def _cipher(settings: Settings) -> ScanCipher:
+    if settings.storage_key_file is not None:
+        check_key_file(settings.storage_key_file, settings.data_dir)
+    return ScanCipher(settings.storage_key_file)
+
+
+def _accounts(
+    users: UserStore,
+    identity: Identity,
+    analyses: AnalysisService,
+    intake: Intake,
+    audit: AuditService,
+) -> AccountService:
+    access = Access(
+        passwords=identity.passwords, sessions=identity.sessions, sign_in=identity.sign_in
+    )
+    forget = (
+        identity.tokens.forget,
+        identity.sessions.forget,
+        identity.second_factors.forget,
+        identity.resets.forget,
+        identity.throttle.forget,
+        intake.forget,
+        analyses.removal.delete_of_user,
+    )
+    return AccountService(users, access, identity.mail, audit, forget=forget)
+
+
+def _admit(analysis: Analysis, users: UserStore, quotas: QuotaService) -> None:
+    """Check that the owner of a new analysis may keep it.
+
+    Raises:
+        AccountInactiveError: They were deactivated or deleted meanwhile.
+        QuotaExceededError: Their scans take more room than they may.
+    """
+    user = users.find(analysis.user_id)
+    if user is None or not user.is_active:
+        raise AccountInactiveError
+    quotas.check(user.id)
+
+
+def _default_site_settings(settings: Settings) -> SiteSettings:
+    mode = RegistrationMode.OPEN if settings.registration_open else RegistrationMode.CLOSED
+    return SiteSettings(registration=mode)

@@ -11,18 +11,25 @@ from werkzeug.exceptions import (
     BadHost,
     HTTPException,
     InternalServerError,
+    SecurityError,
     default_exceptions,
 )
 from werkzeug.http import HTTP_STATUS_CODES
 
 from app.errors import (
     AccountError,
+    ApiQueryInvalidError,
     EngineError,
     FileTooLargeError,
+    LinkInvalidError,
     ModalityUnavailableError,
+    NoteError,
     NotFoundError,
     QueueFullError,
+    RegistrationClosedError,
     StorageError,
+    TooManyAttemptsError,
+    TooManyRequestsError,
     UnknownModalityError,
     UnsupportedFormatError,
     UploadError,
@@ -41,6 +48,12 @@ STATUSES: tuple[tuple[type[VeriscanError], int], ...] = (
     (UnsupportedFormatError, 415),
     (UploadError, 422),
     (UnknownModalityError, 422),
+    (ApiQueryInvalidError, 422),
+    (NoteError, 422),
+    (TooManyRequestsError, 429),
+    (TooManyAttemptsError, 429),
+    (RegistrationClosedError, 403),
+    (LinkInvalidError, 410),
     (AccountError, 422),
     (EngineError, 503),
     (StorageError, 503),
@@ -66,7 +79,7 @@ class Words:
 PAGES = {
     400: Words("This request was not understood", "Go back and try again."),
     403: Words(
-        "This page is for administrators",
+        "This page is not open to you",
         "If you need it, ask an administrator of this server to change your role.",
     ),
     404: Words(
@@ -114,8 +127,9 @@ def _expired_form(error: CSRFError) -> Response:
 
 
 def _http_error(error: HTTPException) -> ResponseReturnValue:
-    if isinstance(error, BadHost):  # without a host no address can be built, so no page either
-        return problem(400, "The header “Host” names no server.")
+    # Without a host no address can be built, so no page either.
+    if isinstance(error, BadHost | SecurityError):
+        return problem(400, "The header “Host” names no server of ours.")
     status = error.code or 500
     if status < 400:  # a redirect on the way to the canonical address
         return error
@@ -152,7 +166,7 @@ def _own_error(error: VeriscanError) -> Response:
         return _answer(500, PAGES[500])
     title = PAGES.get(status, PAGES[400]).title
     response = _answer(status, Words(title, str(error)))
-    if isinstance(error, QueueFullError):
+    if isinstance(error, QueueFullError | TooManyAttemptsError | TooManyRequestsError):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

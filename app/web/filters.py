@@ -1,6 +1,6 @@
 """Small pure filters for the templates."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 
@@ -31,7 +31,24 @@ def megabytes(size_bytes: int) -> str:
     return f"{size_bytes / 2**20:.0f} MB"
 
 
+def gigabytes(size_bytes: int) -> str:
+    """Write a size: ``1.5 GB``."""
+    return f"{size_bytes / 2**30:,.1f} GB"
+
+
+def duration(span: timedelta) -> str:
+    """Write a span of time in its two largest units: ``3 days, 4 hours``."""
+    minutes = int(span.total_seconds()) // 60
+    parts = (
+        (minutes // 1440, "day"),
+        (minutes // 60 % 24, "hour"),
+        (minutes % 60, "minute"),
+    )
+    words = [f"{count} {unit}{'' if count == 1 else 's'}" for count, unit in parts if count]
+    return ", ".join(words[:2]) or "less than a minute"
+
+
 def init_app(app: Flask) -> None:
     """Make the filters known to the templates."""
-    for view in (iso_utc, plain_utc, plain_day, short_digest, megabytes):
+    for view in (iso_utc, plain_utc, plain_day, short_digest, megabytes, gigabytes, duration):
         app.add_template_filter(view)

@@ -3,9 +3,12 @@
 from flask import Flask, request
 from flask_login import current_user
 
+from app.records import Role
 from app.services.passwords import MIN_CHARACTERS
+from app.services.site_settings import RegistrationMode
 from app.web.context import services
 
+OPEN_TO_STRANGERS = (RegistrationMode.OPEN, RegistrationMode.APPROVAL)
 THEME_COOKIE = "veriscan-theme"
 MEDIA = {"dark": "all", "light": "not all"}
 FOLLOW_THE_SYSTEM = "(prefers-color-scheme: dark)"
@@ -15,7 +18,8 @@ NAVIGATION = (
     ("analyses.new", "New analysis"),
     ("analyses.history", "History"),
 )
-ADMIN_NAVIGATION = (("admin.users", "Users"), ("admin.detectors", "Detectors"))
+REVIEWER_NAVIGATION = (("reviews.queue", "Reviews"),)
+ADMIN_NAVIGATION = (("admin.overview", "Administration"),)
 
 
 def theme_media() -> str:
@@ -27,12 +31,14 @@ def main_nav() -> tuple[tuple[str, str], ...]:
     """Return the pages of the navigation, each with its label."""
     if current_user.is_authenticated and current_user.is_admin:
         return NAVIGATION + ADMIN_NAVIGATION
+    if current_user.is_authenticated and current_user.record.role is Role.REVIEWER:
+        return NAVIGATION + REVIEWER_NAVIGATION
     return NAVIGATION
 
 
 def is_registration_open() -> bool:
     """Return whether strangers may make an account."""
-    return services().settings.registration_open
+    return services().identity.registration.mode() in OPEN_TO_STRANGERS
 
 
 def init_app(app: Flask) -> None:

@@ -4,11 +4,11 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from app.detection.spec import modalities
-from app.web.analysis_rows import rows_of
+from app.web.analysis_rows import rows_in_brief
 from app.web.context import services, viewer
 from app.web.guards import public
 from app.web.offers import offers
+from app.web.performance import in_short
 
 RECENT = 5
 
@@ -20,6 +20,12 @@ bp = Blueprint("pages", __name__)
 def home() -> ResponseReturnValue:
     """Show the overview to a user, and to a stranger what Veriscan does."""
     if not current_user.is_authenticated:
-        return render_template("pages/landing.html", specs=modalities().values())
-    recent = services().analyses.history(viewer(), per_page=RECENT)
-    return render_template("pages/dashboard.html", offers=offers(), recent=rows_of(recent.analyses))
+        return render_template("pages/landing.html", offers=offers(), in_short=in_short)
+    recent = services().history.recent(viewer(), RECENT)
+    return render_template(
+        "pages/dashboard.html",
+        offers=offers(),
+        in_short=in_short,
+        recent=rows_in_brief(recent),
+        is_waiting=any(not line.is_final for line in recent),
+    )

@@ -1,3 +1,4 @@
+import base64
 import json
 import os
 import subprocess
@@ -5,6 +6,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from click.testing import Result
@@ -15,7 +17,8 @@ from app.config import Settings
 from app.factory import create_app
 from app.records import Role
 from app.services.container import Services
-from app.web.openapi import DOCUMENT
+from app.storage.images import ImageStore, Picture
+from app.web.api.description import DOCUMENT
 from tests.factories import (
     dicom_bytes,
     make_grey,
@@ -93,7 +96,7 @@ def test_an_admin_is_made_with_the_password_from_the_standard_input(
 
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == "The administrator root can sign in now.\n"
-    user = services_of(app).accounts.sign_in("root", PASSWORD)
+    user = services_of(app).identity.sign_in.check_password("root", PASSWORD)
     assert user.role is Role.ADMIN
     assert PASSWORD not in result.output
 
@@ -109,7 +112,7 @@ def test_at_a_terminal_the_password_is_asked_for_twice_and_not_shown(
     assert result.exit_code == 0
     assert "do not match" in result.output
     assert PASSWORD not in result.output
-    assert services_of(app).accounts.sign_in("root", PASSWORD).role is Role.ADMIN
+    assert services_of(app).identity.sign_in.check_password("root", PASSWORD).role is Role.ADMIN
 
 
 def test_a_mobile_number_may_be_given(app: Flask, runner: FlaskCliRunner) -> None:
@@ -271,3 +274,110 @@ def test_without_modality_or_paths_the_use_is_explained(
 
     assert result.exit_code == 2
     assert "Usage:" in result.stderr
+
+
+# --- labels and keys ------------------------------------------------------------------------
+
+
+def test_export_labels_says_when_there_is_nothing_to_export(
+    runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    result = runner.invoke(args=["export-labels", str(tmp_path / "labels")])
+
+    assert result.exit_code == 0
+    assert "no settled case" in result.stderr
+
+
+def test_export_labels_refuses_a_folder_with_something_in_it(
+    runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "old.png").write_bytes(b"")
+
+    result = runner.invoke(args=["export-labels", str(tmp_path / "labels")])
+
+    assert result.exit_code == 1
+    assert "not empty" in result.stderr
+
+
+@pytest.mark.parametrize("withdraw", [True, False])
+def test_rotate_signing_key_makes_another_key(
+    app: Flask, runner: FlaskCliRunner, withdraw: bool
+) -> None:
+    signing = services_of(app).signing
+    former = signing.signer().key_id
+
+    result = runner.invoke(args=["rotate-signing-key", *(["--withdraw"] if withdraw else [])])
+
+    assert result.exit_code == 0
+    assert signing.signer().key_id in result.stdout
+    assert signing.signer().key_id != former
+    key = signing.find_key(former)
+    assert key is not None
+    assert (key.withdrawn is not None) is withdraw
+
+
+# --- keeping a server -------------------------------------------------------------------------
+
+
+def test_a_dry_run_says_what_would_be_purged_and_a_purge_does_it(
+    app: Flask, runner: FlaskCliRunner
+) -> None:
+    services_of(app).site_settings.change({"retention_days": 1}, actor=None)
+
+    dry = runner.invoke(args=["purge", "--dry-run"])
+    done = runner.invoke(args=["purge"])
+
+    assert (dry.exit_code, done.exit_code) == (0, 0)
+    assert "to remove:        0 analyses" in dry.stdout
+    assert "removed:        0 analyses" in done.stdout
+
+
+def test_a_purge_says_that_this_site_keeps_scans(runner: FlaskCliRunner) -> None:
+    assert "keeps scans until their owners delete them" in runner.invoke(args=["purge"]).stdout
+
+
+def test_a_backup_is_restored_into_an_empty_folder_and_no_other(
+    app: Flask, runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    runner.invoke(args=["create-admin", "root", "--email", "root@x.org"], input=f"{PASSWORD}\n")
+    path = str(tmp_path / "backup.tar")
+
+    made = runner.invoke(args=["backup", path])
+    restored = runner.invoke(args=["restore", path, str(tmp_path / "new")])
+    again = runner.invoke(args=["restore", path, str(tmp_path / "new")])
+
+    assert (made.exit_code, made.stdout) == (0, "backup.tar holds 0 analyses.\n")
+    assert restored.exit_code == 0, restored.output
+    assert (tmp_path / "new" / "users.json").is_file()
+    assert again.exit_code == 1
+    assert "not empty" in again.stderr
+
+
+def test_without_a_storage_key_there_is_nothing_to_rotate(runner: FlaskCliRunner) -> None:
+    result = runner.invoke(args=["rotate-storage-key"])
+
+    assert result.exit_code == 1
+    assert "VERISCAN_STORAGE_KEY_FILE" in result.stderr
+
+
+def test_the_storage_key_is_rotated(tmp_path: Path, tiny_weights_dir: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text(base64.b64encode(os.urandom(32)).decode())
+    settings = Settings(
+        data_dir=tmp_path / "data", weights_dir=tiny_weights_dir, storage_key_file=key
+    )
+    ImageStore(make_folder(settings.data_dir)).put(uuid4(), Picture.SCAN, b"plain")
+    app = create_app(settings)
+
+    result = app.test_cli_runner().invoke(args=["rotate-storage-key"])
+
+    assert result.stdout == (
+        "All 1 pictures are encrypted with the first key; 1 were not before.\n"
+    )
+    services_of(app).stop()
+
+
+def make_folder(path: Path) -> Path:
+    path.mkdir()
+    return path

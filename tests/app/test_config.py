@@ -95,7 +95,7 @@ def test_an_unknown_name_is_answered_with_those_that_exist() -> None:
         ("VERISCAN_REGISTRATION_OPEN", "maybe", "true or false"),
         ("VERISCAN_TRUSTED_PROXIES", "all", "whole number"),
         ("VERISCAN_SECURE_COOKIES", "", "true or false"),
-        ("VERISCAN_SESSION_LIFETIME_S", "5", "from 60"),
+        ("VERISCAN_SESSION_LIFETIME_S", "60", "from 300"),
         ("VERISCAN_LOG_LEVEL", "verbose", "DEBUG or INFO"),
     ],
 )
@@ -160,3 +160,32 @@ def test_a_database_password_is_not_repeated_in_the_error() -> None:
         Settings.from_env({"VERISCAN_DATABASE_URL": "mysql://veriscan:hunter@db/veriscan"})
 
     assert "hunter" not in str(refusal.value)
+
+
+# --- keeping a server -------------------------------------------------------------------------
+
+
+def test_trusted_hosts_are_a_list_of_names() -> None:
+    value = "Veriscan.hospital.org, .clinic.org,127.0.0.1"
+
+    settings = Settings.from_env({"VERISCAN_TRUSTED_HOSTS": value})
+
+    assert settings.trusted_hosts == ("veriscan.hospital.org", ".clinic.org", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("VERISCAN_TRUSTED_HOSTS", ""),
+        ("VERISCAN_TRUSTED_HOSTS", " , "),
+        ("VERISCAN_TRUSTED_HOSTS", "https://hospital.org"),
+        ("VERISCAN_TRUSTED_HOSTS", "hospital.org:443"),
+        ("VERISCAN_TRUSTED_HOSTS", "*"),
+        ("VERISCAN_METRICS_TOKEN", "short"),
+        ("VERISCAN_LOG_FORMAT", "xml"),
+        ("VERISCAN_STORAGE_KEY_FILE", "/nowhere/key"),
+    ],
+)
+def test_a_value_that_would_protect_nothing_is_refused(name: str, value: str) -> None:
+    with pytest.raises(SettingError, match=name):
+        Settings.from_env({name: value})

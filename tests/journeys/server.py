@@ -36,7 +36,7 @@ class Server:
     process: subprocess.Popen[bytes]
 
 
-def start_server(folder: Path, weights_dir: Path) -> Server:
+def start_server(folder: Path, weights_dir: Path, **settings: str) -> Server:
     """Start gunicorn as ``make run`` does, with its data in a folder, and wait until it answers."""
     port = free_port()
     data_dir, log = folder / "data", folder / "server.log"
@@ -46,6 +46,7 @@ def start_server(folder: Path, weights_dir: Path) -> Server:
         "VERISCAN_WEIGHTS_DIR": str(weights_dir),
         "VERISCAN_DEVICE": "cpu",
         "OMP_NUM_THREADS": "1",
+        **settings,
     }
     with log.open("wb") as output:
         process = _gunicorn(environment, output)

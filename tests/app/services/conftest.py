@@ -1,6 +1,6 @@
 """Fixtures of the services: the real ones on a fresh data folder, with a cheap password hash."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,16 +11,17 @@ import pytest
 from numpy.typing import NDArray
 
 from app.config import Settings
+from app.detection.card import Card
 from app.engine.engine import InProcessEngine
-from app.engine.protocol import Availability, Engine, Judgement
+from app.engine.protocol import Availability, Candidate, Engine, Judgement
 from app.errors import EngineStoppedError, QueueFullError
 from app.records import Role, User
 from app.services.accounts import AccountService
 from app.services.analyses import AnalysisService
 from app.services.container import Services, build_services
+from app.services.decoding_pool import DecodingPool
 from app.services.passwords import PasswordService
-
-PASSWORD = "ravine otter lamp 91"
+from tests.people import PASSWORD, application_of
 
 Register = Callable[[str], User]
 
@@ -38,10 +39,13 @@ def settings(tmp_path: Path, tiny_weights_dir: Path) -> Settings:
 
 @pytest.fixture
 def services(
-    settings: Settings, engine: InProcessEngine, passwords: PasswordService
+    settings: Settings,
+    engine: InProcessEngine,
+    passwords: PasswordService,
+    decoding_pool: DecodingPool,
 ) -> Iterator[Services]:
     """All services, started, with the real engine on tiny weights."""
-    services = build_services(settings, engine, passwords)
+    services = services_of_owner(settings, engine, passwords, decoding_pool)
     services.start()
     yield services
     services.stop()
@@ -58,19 +62,9 @@ def analyses(services: Services) -> AnalysisService:
 
 
 @pytest.fixture
-def register(accounts: AccountService) -> Register:
+def register(services: Services) -> Register:
     """Return what registers somebody by username."""
-
-    def register(username: str) -> User:
-        return accounts.register(
-            username=username,
-            email=f"{username}@hospital.org",
-            mobile="+49 151 23456789",
-            password=PASSWORD,
-            confirm=PASSWORD,
-        )
-
-    return register
+    return lambda username: services.identity.registration.register(application_of(username))
 
 
 @pytest.fixture
@@ -86,9 +80,9 @@ def charlie(register: Register) -> User:
 
 
 @pytest.fixture
-def admin(accounts: AccountService) -> User:
+def admin(services: Services) -> User:
     """The only administrator."""
-    user = accounts.create_admin(
+    user = services.identity.registration.create_admin(
         username="root", email="root@hospital.org", mobile="", password=PASSWORD
     )
     assert user.role is Role.ADMIN
@@ -123,14 +117,23 @@ class HeldEngine:
     def submit(
         self, modality: str, scan: NDArray[np.float32], *, override_gate: bool = False
     ) -> Future[Judgement]:
-        if len(self.held) >= self._capacity:
-            raise QueueFullError(retry_after_s=7)
+        self.check_room()
         future: Future[Judgement] = Future()
         self.held.append((modality, scan, override_gate, future))
         return future
 
     def queue_length(self) -> int:
         return len(self.held)
+
+    def check_room(self, scans: int = 1) -> None:
+        if len(self.held) + scans > self._capacity:
+            raise QueueFullError(retry_after_s=7)
+
+    def candidates(self, modality: str) -> Sequence[Candidate]:
+        return self._engine.candidates(modality)
+
+    def activate(self, modality: str, name: str) -> Card:
+        return self._engine.activate(modality, name)
 
     def run_first(self) -> Callable[[], None]:
         """Take the first scan into the network; returns what brings it out again."""
@@ -152,17 +155,20 @@ def held_engine(engine: InProcessEngine) -> HeldEngine:
 
 @pytest.fixture
 def held(
-    settings: Settings, held_engine: HeldEngine, passwords: PasswordService
+    settings: Settings,
+    held_engine: HeldEngine,
+    passwords: PasswordService,
+    decoding_pool: DecodingPool,
 ) -> Iterator[Services]:
     """Services whose engine waits for the test."""
-    services = build_services(settings, held_engine, passwords)
+    services = services_of_owner(settings, held_engine, passwords, decoding_pool)
     services.start()
     yield services
     services.stop()
 
 
 def make_user(role: Role = Role.CLINICIAN) -> User:
-    """Return somebody; the analyses ask for no more than who it is."""
+    """Return somebody without an account; to analyse scans, they need one."""
     identity = uuid4()
     return User(
         id=identity,
@@ -174,3 +180,20 @@ def make_user(role: Role = Role.CLINICIAN) -> User:
         is_active=True,
         created=datetime.now(UTC),
     )
+
+
+OWNER = make_user()
+"""The owner of whatever is analysed."""
+
+
+def services_of_owner(
+    settings: Settings,
+    engine: Engine,
+    passwords: PasswordService,
+    pool: DecodingPool | None = None,
+) -> Services:
+    """Return new services in whose accounts ``OWNER`` is."""
+    services = build_services(settings, engine, passwords, pool=pool)
+    if services.accounts.find(OWNER.id) is None:
+        services.accounts._users.add(OWNER)
+    return services

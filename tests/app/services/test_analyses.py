@@ -11,7 +11,6 @@ from PIL import Image
 from app.config import Settings
 from app.detection.decoding import decode
 from app.detection.labels import Verdict
-from app.detection.limits import DecodingLimits
 from app.detection.spec import modality
 from app.engine.engine import InProcessEngine
 from app.errors import (
@@ -25,10 +24,11 @@ from app.errors import (
     VeriscanError,
 )
 from app.records import Analysis, AnalysisStatus, Role
-from app.services.analyses import AnalysisService, judge_without_keeping
-from app.services.container import Services, build_services
+from app.services.analyses import AnalysisService
+from app.services.container import Services
 from app.services.passwords import PasswordService
-from tests.app.services.conftest import HeldEngine, make_user
+from app.services.receiving import judge_without_keeping
+from tests.app.services.conftest import OWNER, HeldEngine, make_user, services_of_owner
 from tests.dicom_files import PATIENT
 from tests.factories import (
     dicom_bytes,
@@ -40,7 +40,6 @@ from tests.factories import (
 )
 
 DEADLINE_S = 30.0
-OWNER = make_user()
 
 
 def judged(service: AnalysisService, data: bytes, key: str = "lung_ct") -> Analysis:
@@ -145,7 +144,7 @@ def test_the_limits_of_the_settings_hold(
     tmp_path: Path, engine: InProcessEngine, passwords: PasswordService
 ) -> None:
     tight = Settings(data_dir=tmp_path / "data", max_upload_bytes=2**20, max_pixels=5000)
-    services = build_services(tight, engine, passwords)
+    services = services_of_owner(tight, engine, passwords)
 
     with pytest.raises(UploadError, match="1 MB"):
         services.analyses.submit(OWNER, "lung_ct", bytes(2**20 + 1))
@@ -159,7 +158,7 @@ def test_a_modality_without_weights_is_unavailable(
 ) -> None:
     publish_tiny_weights(tmp_path / "weights", "lung_ct")
     engine = InProcessEngine(tmp_path / "weights", max_queue=4, max_batch=1, device="cpu")
-    services = build_services(Settings(data_dir=tmp_path / "data"), engine, passwords)
+    services = services_of_owner(Settings(data_dir=tmp_path / "data"), engine, passwords)
     services.start()
 
     assert services.analyses.modalities()["lung_ct"].is_available
@@ -173,7 +172,7 @@ def test_a_modality_without_weights_is_unavailable(
 def test_a_full_queue_leaves_nothing_behind(
     settings: Settings, engine: InProcessEngine, passwords: PasswordService
 ) -> None:
-    services = build_services(settings, HeldEngine(engine, capacity=1), passwords)
+    services = services_of_owner(settings, HeldEngine(engine, capacity=1), passwords)
     first = services.analyses.submit(OWNER, "lung_ct", png_bytes())
 
     with pytest.raises(QueueFullError, match="7 seconds"):
@@ -296,7 +295,7 @@ def test_the_heatmap_is_drawn_where_there_is_evidence(
         tmp_path / "weights", "lung_ct", operating_point=operating_point_for(verdict)
     )
     engine = InProcessEngine(tmp_path / "weights", max_queue=4, max_batch=1, device="cpu")
-    services = build_services(Settings(data_dir=tmp_path / "data"), engine, passwords)
+    services = services_of_owner(Settings(data_dir=tmp_path / "data"), engine, passwords)
     services.start()
     analysis = judged(services.analyses, png_bytes())
 
@@ -312,13 +311,13 @@ def test_the_heatmap_is_drawn_where_there_is_evidence(
 
 
 def test_a_scan_judged_for_nobody_gets_the_same_finding(
-    settings: Settings, analyses: AnalysisService, engine: InProcessEngine
+    settings: Settings, services: Services, engine: InProcessEngine
 ) -> None:
-    kept = judged(analyses, dicom_bytes(SyntheticData="YES"))
+    kept = judged(services.analyses, dicom_bytes(SyntheticData="YES"))
     files = files_in(settings.data_dir)
 
     unkept = judge_without_keeping(
-        engine, "lung_ct", dicom_bytes(SyntheticData="YES"), DecodingLimits()
+        engine, "lung_ct", dicom_bytes(SyntheticData="YES"), services.decoding
     )
 
     assert kept.finding is not None
@@ -329,14 +328,15 @@ def test_a_scan_judged_for_nobody_gets_the_same_finding(
 
 
 def test_deleting_the_analyses_of_one_user_leaves_those_of_others(
-    analyses: AnalysisService,
+    services: Services, analyses: AnalysisService
 ) -> None:
     other = make_user()
+    services.accounts._users.add(other)
     his = analyses.submit(other, "lung_ct", png_bytes())
     for _ in range(3):
         judged(analyses, png_bytes())
 
-    analyses.delete_of_user(OWNER.id)
+    analyses.removal.delete_of_user(OWNER.id)
 
     assert analyses.history(OWNER).total == 0
     assert [a.id for a in analyses.history(other).analyses] == [his.id]

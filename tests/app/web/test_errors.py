@@ -87,7 +87,7 @@ def test_where_accounts_cannot_be_read_there_still_is_a_page(
     def fail(user_id: object) -> None:
         raise StorageError("The accounts cannot be read.")
 
-    monkeypatch.setattr(services.accounts, "find", fail)
+    monkeypatch.setattr(services.identity.sessions._users, "find", fail)
 
     page = owner.get("/account", 503)
 

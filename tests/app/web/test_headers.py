@@ -1,11 +1,36 @@
 """The headers of every response."""
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from werkzeug.datastructures import Headers
 
+from app.services.decoding_pool import DecodingPool
 from tests.app.web.conftest import Browser, MakeApp
+from tests.app.web.house import House, open_house
 
 PATHS = ("/", "/sign-in", "/nothing", "/healthz", "/readyz", "/account", "/api/v1/analyses")
+
+
+@pytest.fixture(scope="module")
+def house(
+    tmp_path_factory: pytest.TempPathFactory, tiny_weights_dir: Path, decoding_pool: DecodingPool
+) -> Iterator[House]:
+    """An application that all tests here share."""
+    house = open_house(tmp_path_factory.mktemp("headers"), tiny_weights_dir, decoding_pool)
+    yield house
+    house.services.stop()
+
+
+@pytest.fixture
+def anonymous(house: House) -> Browser:
+    return house.browser()
+
+
+@pytest.fixture
+def owner(house: House) -> Browser:
+    return house.browser(house.user())
 
 
 def headers_of(browser: Browser, path: str) -> Headers:

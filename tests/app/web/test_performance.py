@@ -1,7 +1,7 @@
 """How good a detector is, in numbers of a hundred."""
 
 from app.detection.card import Estimate
-from app.web.performance import figures_by_generator, figures_of, rates_of
+from app.web.performance import figures_by_generator, figures_of, in_short, rates_of
 from tests.factories import make_card
 
 
@@ -19,6 +19,23 @@ def test_rates_are_told_as_numbers_of_a_hundred_with_intervals_rounded_outwards(
     assert (false_alarms.count, false_alarms.interval) == ("about 1", "95 % interval 0 to 4")
     assert (misses.count, misses.interval) == ("none", "95 % interval 0 to 4")
     assert (inconclusive.count, inconclusive.interval) == ("about 9", "95 % interval 6 to 12")
+
+
+def test_a_rate_says_on_how_many_scans_it_stands_and_is_drawn_as_dots() -> None:
+    measured = Estimate(value=0.04, note="221 scans of 146 patients or synthetic scans")
+
+    (rate,) = rates_of(make_card(metrics={"miss_rate": measured}))
+
+    assert rate.scans == "221 scans of 146 patients"
+    assert (rate.dots.marked.count("M"), rate.dots.others.count("M")) == (4, 96)
+
+
+def test_a_detector_is_told_in_one_sentence() -> None:
+    assert in_short(make_card()) == (
+        "On scans that it had never seen, about 4 of 100 authentic scans are called fake, about 7 "
+        "of 100 fakes are called authentic and about 9 of 100 scans stay inconclusive."
+    )
+    assert in_short(make_card(metrics={})) == ""
 
 
 def test_what_was_not_measured_is_left_out_of_the_rates() -> None:

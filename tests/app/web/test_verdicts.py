@@ -37,12 +37,13 @@ def test_a_verdict_that_takes_long_shows_a_page_that_renews_itself(
     analysis_id = browser.analyse()
 
     page = browser.get(f"/analyses/{analysis_id}")
-    status = browser.client.get(f"/analyses/{analysis_id}/status").json
+    (poll_url,) = [a["data-poll-url"] for a in page.all("div") if "data-poll-url" in a]
+    states = browser.client.get(poll_url).json
     assert "Still running" in page.title
     assert '<noscript><meta http-equiv="refresh"' in page.html
-    assert status
-    assert status["status"] in ("queued", "running")
-    assert status["is_final"] is False
+    assert states
+    assert states["is_final"] is False
+    assert [part["key"] for part in states["parts"]] == [str(analysis_id)]
     assert browser.client.get(f"/analyses/{analysis_id}/heatmap").status_code == 404
     assert "Running" in browser.get("/analyses").text
 
@@ -134,21 +135,71 @@ def test_a_file_that_declares_itself_synthetic_is_called_so_once(owner: Browser)
     assert "declares" not in page.text
 
 
-def test_neither_the_header_nor_the_file_name_is_shown_stored_or_logged(
+def test_writing_in_the_picture_is_warned_about(owner: Browser) -> None:
+    plain = owner.follow(owner.upload(dicom_bytes()))
+    written = owner.follow(owner.upload(dicom_bytes(BurnedInAnnotation="YES")))
+
+    assert "There may be text in the image itself." in written.text
+    assert "There may be text in the image itself." not in plain.text
+
+
+def test_a_ct_slice_is_shown_in_hounsfield_units_other_images_in_greys(owner: Browser) -> None:
+    slice_, picture = owner.follow(owner.upload(dicom_bytes())), owner.follow(owner.upload())
+
+    (stage,) = (a for a in slice_.all("section") if "data-viewer" in a)
+    assert (stage["data-black"], stage["data-white"]) == ("-1350.0", "150.0")
+    assert "−1350 HU to 150 HU" in slice_.text
+    (stage,) = (a for a in picture.all("section") if "data-viewer" in a)
+    assert "data-black" not in stage
+    assert "HU" not in picture.text
+
+
+def test_an_administrator_sees_whose_scan_it_is(owner: Browser, admin: Browser) -> None:
+    path = f"/analyses/{owner.analyse()}"
+
+    assert "This analysis belongs to alice." in admin.get(path).text
+    assert "belongs to" not in owner.get(path).text
+
+
+def test_the_page_is_light_and_shows_the_scan_without_scripts(owner: Browser) -> None:
+    analysis_id = owner.analyse()
+
+    page = owner.get(f"/analyses/{analysis_id}")
+
+    assert len(page.html) < 40_000
+    fallback = page.html.split("<noscript>", 1)[1].split("</noscript>", 1)[0]
+    assert f"/analyses/{analysis_id}/image" in fallback
+    assert f"/analyses/{analysis_id}/heatmap" in fallback
+
+
+def test_no_header_of_a_file_is_shown_stored_or_logged(
     owner: Browser, services: Services, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("DEBUG")
-    response = owner.upload(dicom_bytes(), name="Sentinel_Patience_4711.dcm")
-    page = owner.follow(response)
-    owner.upload(truncated(dicom_bytes()), name="Sentinel_Patience_4711.dcm")
+    page = owner.follow(owner.upload(dicom_bytes()))
+    owner.upload(truncated(dicom_bytes()))
 
     stored = b"".join(
         path.read_bytes() for path in services.settings.data_dir.rglob("*") if path.is_file()
     )
-    for value in (*PATIENT.values(), "Sentinel_Patience_4711"):
+    for value in PATIENT.values():
         assert value not in page.html
         assert value not in caplog.text
         assert value.encode() not in stored
+
+
+def test_the_name_of_a_file_is_shown_to_its_sender_alone_and_never_logged(
+    owner: Browser, admin: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "Sentinel_Patience_4711.dcm"
+    caplog.set_level("DEBUG")
+    verdict = owner.upload(dicom_bytes(), name=name).location
+    owner.upload(truncated(dicom_bytes()), name=name)
+
+    assert name in owner.get("/analyses").html
+    for path in (verdict, "/analyses", "/admin", "/admin/audit"):
+        assert name not in admin.get(path).html
+    assert name not in caplog.text
 
 
 def test_the_scan_its_thumbnail_and_the_heatmap_are_pictures_of_it(owner: Browser) -> None:
@@ -281,14 +332,14 @@ def test_a_verdict_says_that_it_held_for_variants(
 
     page = browser.follow(browser.upload())
 
-    assert "the verdict held for" in page.text
-    assert "looks like a lung CT slice (likeness" in page.text
+    assert "The verdict held for" in page.text
+    assert "Looks like a lung CT slice (likeness" in page.text
 
 
 def test_a_detector_without_a_gate_says_so(owner: Browser) -> None:
     page = owner.follow(owner.upload())
 
-    assert "not checked: there is no gate" in page.text
+    assert "Not checked: there is no gate" in page.text
 
 
 def test_a_verdict_that_did_not_hold_says_so(owner: Browser, services: Services) -> None:
@@ -306,4 +357,4 @@ def test_a_verdict_that_did_not_hold_says_so(owner: Browser, services: Services)
 
     assert "Inconclusive" in page.text
     assert "Not at all: this score alone" in page.text
-    assert "the verdict did not hold" in page.text
+    assert "The verdict did not hold" in page.text

@@ -6,6 +6,7 @@ from uuid import uuid4
 
 import pytest
 
+from app.detection.card import Estimate
 from app.detection.labels import Verdict
 from app.detection.verdict import Finding, GateFinding, StabilityFinding
 from app.records import Analysis, AnalysisStatus
@@ -14,9 +15,13 @@ from app.web.wording import (
     certainty,
     gate_words,
     headline,
+    hounsfield,
+    meaning,
     of_hundred,
+    scans_behind,
     stability_words,
 )
+from tests.factories import make_card
 
 FINDING = Finding(
     verdict=Verdict.FAKE,
@@ -129,6 +134,49 @@ def test_a_score_that_does_not_hold_is_not_put_in_figures() -> None:
 
     assert "of 100" not in certainty(finding)
     assert "did not hold" in stability_words(shaken)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "sentence"),
+    [
+        (
+            Verdict.FAKE,
+            "Of 100 authentic scans like those that the detector was measured on, "
+            "about 4 would be called fake.",
+        ),
+        (
+            Verdict.REAL,
+            "Of 100 fakes like those that the detector was measured on, "
+            "about 7 would be called authentic.",
+        ),
+        (
+            Verdict.INCONCLUSIVE,
+            "Of 100 scans like those that the detector was measured on, "
+            "about 9 would get no verdict.",
+        ),
+        (Verdict.NOT_JUDGED, ""),
+    ],
+)
+def test_a_verdict_says_how_often_its_like_is_wrong(verdict: Verdict, sentence: str) -> None:
+    assert meaning(verdict, make_card()) == sentence
+    assert meaning(verdict, make_card(metrics={})) == ""
+
+
+def test_hounsfield_units_are_whole_and_have_a_real_minus() -> None:
+    assert [hounsfield(value) for value in (-1350.0, 0.4, 150.0)] == ["−1350 HU", "0 HU", "150 HU"]
+
+
+@pytest.mark.parametrize(
+    ("note", "words"),
+    [
+        ("10 scans of 5 patients or synthetic scans", "10 scans of 5 patients"),
+        ("141 scans of 141 patients; exact binomial interval", "141 scans of 141 patients"),
+        ("undefined: only one class", ""),
+        ("", ""),
+    ],
+)
+def test_a_figure_says_on_how_many_scans_it_stands(note: str, words: str) -> None:
+    assert scans_behind(Estimate(value=0.1, note=note)) == words
 
 
 def test_without_a_score_there_is_nothing_to_be_sure_of() -> None:
