@@ -166,7 +166,8 @@ def test_closing_the_tab_loses_nothing_that_was_taken_in(context: BrowserContext
     page.get_by_label("2. Scan").set_input_files(payload("closed.zip", SERIES))
     with page.expect_response(re.compile("/files$")):
         page.get_by_role("button", name="Analyse").click()
-    page.close()
+    page.on("dialog", lambda dialog: dialog.accept())
+    page.close(run_before_unload=True)  # as a person would; it does not wait for the end
 
     back = context.new_page()
     back.goto("/analyses/new")

@@ -117,7 +117,8 @@ def test_a_note_is_kept_and_given_back(script: Script) -> None:
 def test_an_odd_note_is_refused(script: Script, sent: object, services: Services) -> None:
     link = f"/analyses/{script.analyse().get_json()['id']}/note"
 
-    assert_problem(script.call("PUT", link, json=sent), 422)
+    data = json.dumps(sent)
+    assert_problem(script.call("PUT", link, data=data, content_type="application/json"), 422)
     assert script.call("GET", link).get_json() == {"text": "", "tags": []}
 
 
