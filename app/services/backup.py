@@ -108,7 +108,8 @@ class BackupService:
                     in_doubt.append(analysis_id)  # perhaps it is just being deleted
                 for name, data in pictures if analysis_id not in gone[-1:] else ():
                     writer.add(f"{IMAGES}/{name}", data)
-            gone += [analysis_id for analysis_id in in_doubt if analyses.find(analysis_id) is None]
+            being_removed = set(analyses.removals.pending())
+            gone += [one for one in in_doubt if one in being_removed or analyses.find(one) is None]
             with connection:
                 connection.executemany(
                     "DELETE FROM analyses WHERE id = ?",

@@ -269,7 +269,8 @@ def _draw_geometry(
 
 
 def _center_of(mask: NDArray[np.float32]) -> tuple[int, int]:
-    rows, columns = np.nonzero(mask > 0.5)
+    # A thin edit of a scan that was scaled down fills none of its pixels.
+    rows, columns = np.nonzero(mask > min(0.5, float(mask.max()) / 2))
     return int(rows.mean()), int(columns.mean())
 
 

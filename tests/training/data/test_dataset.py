@@ -128,6 +128,13 @@ def test_the_mask_lies_on_what_was_edited(reals: list[Scan], local: list[Scan]) 
         assert fake["mask"].sum() == 256
 
 
+def test_the_middle_of_an_edit_too_thin_to_fill_a_pixel_is_known() -> None:
+    mask = np.zeros((8, 8), dtype=np.float32)
+    mask[2, 5] = 0.3
+
+    assert _center_of(mask) == (2, 5)
+
+
 def test_all_of_a_synthetic_scan_is_fake(reals: list[Scan], whole: list[Scan]) -> None:
     data = pairs(reals + whole)
 
