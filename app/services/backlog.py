@@ -86,9 +86,11 @@ class Backlog:
         """
         seen_s, line = self._line
         if monotonic() - seen_s >= LINE_KEPT_S:
-            with_engine = self._judging.waiting_in_engine()
-            behind = [a for a in self._store.line() if not self._judging.has(a)]
-            line = {found: place for place, found in enumerate((*with_engine, *behind), start=1)}
+            stored = self._store.line()  # first: one that is taken up meanwhile is then in hand
+            in_hand = self._judging.in_hand()
+            waiting = [found for found, waits in in_hand.items() if waits]
+            waiting += [found for found in stored if found not in in_hand]
+            line = {found: place for place, found in enumerate(waiting, start=1)}
             self._line = (monotonic(), line)
         return line.get(analysis_id, 0)
 

@@ -46,6 +46,11 @@ class _Run:
     future: "Future[Judgement] | None" = None
     ended: Event = field(default_factory=Event)
 
+    @property
+    def waits(self) -> bool:
+        """Whether the engine has not come to it yet."""
+        return self.future is None or not (self.future.running() or self.future.done())
+
 
 class JudgingService:
     """Hands scans to the engine and stores what comes back.
@@ -197,15 +202,16 @@ class JudgingService:
         """How many analyses are not to be taken up."""
         return len(self._runs) + len(self._unrecorded)
 
-    def waiting_in_engine(self) -> list[UUID]:
-        """Return the scans that the engine has and has not come to, the next one first."""
+    def in_hand(self) -> dict[UUID, bool]:
+        """Return the scans that were taken up, in that order, and whether each still waits.
+
+        It waits until the engine comes to it, which begins before the engine has it.
+        """
         with self._lock:
             runs = list(self._runs.items())
-        return [
-            analysis_id
-            for analysis_id, run in runs
-            if run.future is not None and not (run.future.running() or run.future.done())
-        ]
+            unrecorded = list(self._unrecorded)
+        in_hand = {analysis_id: run.waits for analysis_id, run in runs}
+        return in_hand | dict.fromkeys(unrecorded, False)
 
     def close(self) -> None:
         """Store what the engine has finished; what it has not is taken up at the next start."""
