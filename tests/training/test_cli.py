@@ -93,7 +93,7 @@ def test_every_stage_explains_its_options(stage: str) -> None:
 def test_an_unknown_data_set_is_one_line(manifest: Path) -> None:
     result = run("prepare", "--dataset", "livers", "--manifest", manifest)
 
-    assert_is_one_line(result, "livers", "knee_xray, lung_ct, ")
+    assert_is_one_line(result, "livers", "knee_xray, ", "lung_ct, ")
 
 
 def test_an_unknown_system_is_one_line() -> None:
