@@ -9,9 +9,9 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -210,17 +210,10 @@ class InProcessEngine:
             EngineStoppedError: The engine does not run.
         """
         from app.engine.activation import choose
-        from app.engine.serving import load_serving
 
-        spec_of(modality)
-        # Not the lock of the start, on which every request waits for the engine to be ready.
-        with self._activation:
-            if self._queue.is_closed or not self._workers:
-                raise EngineStoppedError
-            serving = load_serving(self._weights_dir, modality, self._machine(), name)
+        with self._loaded(modality, name) as serving:
             choose(self._weights_dir, modality, name)
             self._serving[modality] = serving
-            _give_memory_back()
         logger.info("%s is now served by %s (%s).", modality, name, serving.card.sha256)
         return serving.card
 
@@ -234,13 +227,7 @@ class InProcessEngine:
             WeightsError: The candidate cannot be used.
             EngineStoppedError: The engine does not run.
         """
-        from app.engine.serving import load_serving
-
-        spec_of(modality)
-        with self._activation:
-            if self._queue.is_closed or not self._workers:
-                raise EngineStoppedError
-            candidate = load_serving(self._weights_dir, modality, self._machine(), name)
+        with self._loaded(modality, name) as candidate:
             self._shadows[modality] = candidate
         logger.info("%s is judged by %s in the shadow.", modality, name)
         return candidate.card
@@ -269,6 +256,19 @@ class InProcessEngine:
         )
 
     # --- loading ----------------------------------------------------------------------------
+
+    @contextmanager
+    def _loaded(self, modality: str, name: str) -> Iterator["Serving"]:
+        """Load a checkpoint while the others serve, one at a time."""
+        from app.engine.serving import load_serving
+
+        spec_of(modality)
+        # Not the lock of the start, on which every request waits for the engine to be ready.
+        with self._activation:
+            if self._queue.is_closed or not self._workers:
+                raise EngineStoppedError
+            yield load_serving(self._weights_dir, modality, self._machine(), name)
+            _give_memory_back()
 
     def _machine(self) -> "Machine":
         from app.engine.backends import Machine
