@@ -8,7 +8,8 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 
 from app.web.api.blueprint import bp as api
-from app.web.api.description import OPERATIONS, PROBLEMS, SCOPES, Operation
+from app.web.api.description import PROBLEMS
+from app.web.api.operations import OPERATIONS, SCOPES, Operation
 from app.web.api.schemas import Schema
 from app.web.guards import public
 
