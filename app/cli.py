@@ -18,8 +18,8 @@ from app.engine.engine import InProcessEngine
 from app.engine.protocol import Engine
 from app.errors import ModalityUnavailableError, RegistrationRefusedError, VeriscanError
 from app.operations import shown_errors
-from app.services.receiving import judge_without_keeping
-from app.services.reports import analysis_json
+from app.services.analyses.receiving import judge_without_keeping
+from app.services.analyses.reports import analysis_json
 from app.web.context import services
 
 

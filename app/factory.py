@@ -13,12 +13,12 @@ from app.cli import register_commands
 from app.config import Settings
 from app.engine.engine import InProcessEngine
 from app.engine.protocol import Engine
+from app.services.accounts.passwords import PasswordService
+from app.services.certificates.verification import MAX_PDF_BYTES
 from app.services.clock import Clock, utc_now
 from app.services.container import Services, build_services
-from app.services.decoding_pool import DecodingPool
-from app.services.passwords import PasswordService
-from app.services.uploads import MAX_FILES
-from app.services.verification import MAX_PDF_BYTES
+from app.services.decoding.pool import DecodingPool
+from app.services.uploads.uploads import MAX_FILES
 from app.web import (
     account,
     account_data,

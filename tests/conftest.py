@@ -7,7 +7,7 @@ import pytest
 
 from app.detection.spec import modalities
 from app.engine.engine import InProcessEngine
-from app.services.decoding_pool import DecodingPool
+from app.services.decoding.pool import DecodingPool
 from tests.factories import publish_tiny_weights
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.services.registration import Application
+from app.services.accounts.registration import Application
 
 PASSWORD = "ravine otter lamp 91"
 

@@ -132,6 +132,24 @@ def test_no_modules_import_each_other_so_that_each_can_be_imported_first() -> No
     TopologicalSorter(graph).prepare()  # an error names the modules of a circle
 
 
+def test_no_folders_of_the_services_import_each_other() -> None:
+    def folder(module: str) -> str:
+        return ".".join(module.split(".")[:3])
+
+    graph: dict[str, set[str]] = {}
+    for path in source_files("app"):
+        module = module_name(path)
+        if module.startswith("app.services.") and path.parent.name != "services":
+            used = {
+                folder(other)
+                for other in modules_imported(path.read_text(encoding="utf-8"))
+                if other.startswith("app.services.")
+            }
+            graph.setdefault(folder(module), set()).update(used - {folder(module)})
+
+    TopologicalSorter(graph).prepare()  # an error names the folders of a circle
+
+
 def test_an_import_prints_nothing_and_starts_no_thread(tmp_path: Path) -> None:
     # The server's configuration exists to do something when it is imported.
     modules = [module_name(path) for path in source_files("app")]
@@ -154,9 +172,9 @@ def test_an_import_prints_nothing_and_starts_no_thread(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("app.services.accounts", "from app.storage.users import UserStore"),
-        ("app.services.analyses", "from app.engine.protocol import Engine"),
-        ("app.services.uploads", "from app.detection import decoding"),
+        ("app.services.accounts.accounts", "from app.storage.users import UserStore"),
+        ("app.services.analyses.analyses", "from app.engine.protocol import Engine"),
+        ("app.services.uploads.uploads", "from app.detection import decoding"),
         ("app.web.auth", "import flask, json"),
         ("app.detection.weights", "import torch.nn.functional as functional"),
         ("app.detection.architectures.plain_cnn", "from torch import nn"),
@@ -175,19 +193,22 @@ def test_the_checker_lets_pass_what_is_allowed(module: str, source: str) -> None
         ("app.web.auth", "from app.storage.users import UserStore"),
         ("app.web.auth", "from app.engine.batching import LocalEngine"),
         ("app.web.auth", "import torch"),
-        ("app.services.accounts", "from flask import request"),
-        ("app.services.analyses", "from app.engine.batching import LocalEngine"),
-        ("app.services.analyses", "from app.engine import batching"),
-        ("app.services.analyses", "def f():\n    from app.detection.weights import load_detector"),
-        ("app.services.analyses", "from app import web"),
-        ("app.storage.users", "from app.services.accounts import AccountService"),
+        ("app.services.accounts.accounts", "from flask import request"),
+        ("app.services.analyses.analyses", "from app.engine.batching import LocalEngine"),
+        ("app.services.analyses.analyses", "from app.engine import batching"),
+        (
+            "app.services.analyses.analyses",
+            "def f():\n    from app.detection.weights import load_detector",
+        ),
+        ("app.services.analyses.analyses", "from app import web"),
+        ("app.storage.users", "from app.services.accounts.accounts import AccountService"),
         ("app.storage.users", "import pickle"),
         ("app.detection.decoding", "import torch"),
         ("app.detection.verdict", "from app.detection.weights import LoadedDetector"),
         ("app.engine.protocol", "import torch"),
         ("app.records", "from .storage import users"),
         ("app.factory", "from training.config import RunConfig"),
-        ("training.cli", "from app.services.accounts import AccountService"),
+        ("training.cli", "from app.services.accounts.accounts import AccountService"),
         ("training.cli", "import app.factory"),
     ],
 )

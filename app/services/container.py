@@ -9,32 +9,36 @@ from app.detection.limits import DecodingLimits
 from app.engine.protocol import Engine
 from app.errors import AccountInactiveError
 from app.records import Analysis
-from app.services.accounts import Access, AccountService
-from app.services.administration import Administration, Premises, build_administration
-from app.services.agreement import AgreementService
-from app.services.analyses import AnalysisService
+from app.services.accounts.accounts import Access, AccountService
+from app.services.accounts.identity import Groundwork, Identity, build_identity
+from app.services.accounts.passwords import PasswordService
+from app.services.accounts.quotas import QuotaService
+from app.services.administration.administration import (
+    Administration,
+    Premises,
+    build_administration,
+)
+from app.services.analyses.analyses import AnalysisService
+from app.services.analyses.history import HistoryService
+from app.services.analyses.notes import NoteService
 from app.services.audit import AuditService
-from app.services.backup import BackupService, BackupSources
-from app.services.certificates import CertificateService
+from app.services.certificates.certificates import CertificateService
+from app.services.certificates.signing import SigningService
+from app.services.certificates.verification import VerificationService
 from app.services.clock import Clock, utc_now
-from app.services.decoding import DecodingService, bounds_for, series_key
-from app.services.decoding_pool import DecodingPool
-from app.services.history import HistoryService
-from app.services.identity import Groundwork, Identity, build_identity
-from app.services.intake import Intake, build_intake
-from app.services.labels import LabelService
-from app.services.notes import NoteService
-from app.services.passwords import PasswordService
-from app.services.personal_data import PersonalDataService
-from app.services.quotas import QuotaService
+from app.services.decoding.decoding import DecodingService, bounds_for, series_key
+from app.services.decoding.pool import DecodingPool
+from app.services.detectors.tally import VerdictTally
 from app.services.rate_limits import RateLimiter
-from app.services.readiness import ReadinessService
-from app.services.retention import RetentionSchedule, RetentionService
-from app.services.reviews import ReviewService
-from app.services.signing import SigningService
+from app.services.reviews.agreement import AgreementService
+from app.services.reviews.labels import LabelService
+from app.services.reviews.reviews import ReviewService
 from app.services.site_settings import RegistrationMode, SiteSettings, SiteSettingsService
-from app.services.tally import VerdictTally
-from app.services.verification import VerificationService
+from app.services.upkeep.backup import BackupService, BackupSources
+from app.services.upkeep.personal_data import PersonalDataService
+from app.services.upkeep.readiness import ReadinessService
+from app.services.upkeep.retention import RetentionSchedule, RetentionService
+from app.services.uploads.intake import Intake, build_intake
 from app.storage.analyses import AnalysisStore
 from app.storage.audit import AuditStore
 from app.storage.certificates import CertificateStore

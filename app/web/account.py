@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import AccountError
 from app.records import Scope
-from app.services.api_tokens import DEFAULT_DAYS, MAX_DAYS
+from app.services.accounts.api_tokens import DEFAULT_DAYS, MAX_DAYS
 from app.web.api.operations import SCOPES
 from app.web.context import services, viewer
 from app.web.forms import Form, refusal

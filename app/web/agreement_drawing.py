@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from app.detection.labels import Verdict
 from app.records import Settlement
-from app.services.agreement import SETTLEMENTS, VERDICTS, Agreement
+from app.services.reviews.agreement import SETTLEMENTS, VERDICTS, Agreement
 from app.web.offers import title_of
 from app.web.wording import LABELS
 

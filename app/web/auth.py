@@ -5,7 +5,7 @@ from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
 from app.errors import AccountError, LinkInvalidError, RegistrationClosedError
-from app.services.registration import Application
+from app.services.accounts.registration import Application
 from app.web.context import services
 from app.web.errors import status_of
 from app.web.forms import Form, refusal

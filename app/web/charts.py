@@ -6,8 +6,8 @@ from datetime import date
 
 from app.detection.card import Estimate
 from app.detection.labels import Verdict
-from app.services.calibration import Calibration
-from app.services.drift import SCORE_EDGES, DriftReport
+from app.services.detectors.calibration import Calibration
+from app.services.detectors.drift import SCORE_EDGES, DriftReport
 
 WIDTH = 360
 HEIGHT = 200

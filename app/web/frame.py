@@ -4,7 +4,7 @@ from flask import Flask, request
 from flask_login import current_user
 
 from app.records import Role
-from app.services.passwords import MIN_CHARACTERS
+from app.services.accounts.passwords import MIN_CHARACTERS
 from app.services.site_settings import RegistrationMode
 from app.web.context import services
 

@@ -13,7 +13,7 @@ from werkzeug.exceptions import Forbidden, Unauthorized
 
 from app.errors import TokenExpiredError, TooManyRequestsError
 from app.records import Role, Scope
-from app.services.api_tokens import Bearer
+from app.services.accounts.api_tokens import Bearer
 from app.services.audit import acting_token
 from app.web.context import services
 

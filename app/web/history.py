@@ -20,8 +20,8 @@ from flask.typing import ResponseReturnValue
 
 from app.detection.spec import modalities
 from app.records import HistoryFilter, HistoryOrder, Outcome
-from app.services.history import MOST_COUNTED, Place, Sheet
-from app.services.history_export import csv_pieces, json_pieces
+from app.services.analyses.history import MOST_COUNTED, Place, Sheet
+from app.services.analyses.history_export import csv_pieces, json_pieces
 from app.web.analysis_rows import rows_of_history
 from app.web.context import services, viewer
 from app.web.filters import plain_day

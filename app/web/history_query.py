@@ -13,8 +13,8 @@ from werkzeug.datastructures import MultiDict
 
 from app.detection.spec import modalities
 from app.records import HistoryFilter, HistoryOrder, HistoryPlace, Outcome
-from app.services.history import Place, sought_words
-from app.services.notes import checked_tag
+from app.services.analyses.history import Place, sought_words
+from app.services.analyses.notes import checked_tag
 from app.web.forms import Form
 
 FILTERS = {

@@ -1,14 +1,14 @@
 """Sessions in the browser: who is signed in, and since when.
 
 The cookie is signed and holds a random secret; all else about a session is in the database, see
-app.services.sessions.
+app.services.accounts.sessions.
 """
 
 from flask import Flask, request, session
 from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
 
 from app.records import Role, Session, User
-from app.services.sign_in import SignIn
+from app.services.accounts.sign_in import SignIn
 from app.web.context import services
 from app.web.devices import device_of
 

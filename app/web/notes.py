@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import NoteError
 from app.records import Note
-from app.services.notes import MAX_NOTE_CHARACTERS
+from app.services.analyses.notes import MAX_NOTE_CHARACTERS
 from app.web.context import services, viewer
 from app.web.forms import Form
 from app.web.guards import signed_in

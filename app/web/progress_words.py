@@ -1,8 +1,8 @@
 """How far uploads and studies are, in words."""
 
 from app.records import Analysis, AnalysisStatus
-from app.services.studies import StudySummary
-from app.services.upload_progress import UploadLine, UploadProgress
+from app.services.analyses.studies import StudySummary
+from app.services.uploads.progress import UploadLine, UploadProgress
 from app.web.wording import STATES, Badge, badge_of, badge_of_verdict
 
 REFUSED = Badge("Not taken in", "failed", "error")

@@ -7,9 +7,9 @@ from flask.typing import ResponseReturnValue
 
 from app.detection.verdict import Finding
 from app.records import Analysis
-from app.services.judging import SYNTHETIC_REASON
-from app.services.report_pdf import Words
-from app.services.reports import NOTICE
+from app.services.analyses.judging import SYNTHETIC_REASON
+from app.services.analyses.reports import NOTICE
+from app.services.certificates.report_pdf import Words
 from app.web.context import services, viewer
 from app.web.filters import plain_utc
 from app.web.guards import signed_in

@@ -16,14 +16,14 @@ from app.errors import (
     ReasonInvalidError,
 )
 from app.records import Analysis, Opinion, ReviewCase
-from app.services.agreement import SETTLEMENTS
-from app.services.reviews import (
+from app.services.analyses.settling import MOST_ANSWERS
+from app.services.reviews.agreement import SETTLEMENTS
+from app.services.reviews.reviews import (
     MAX_COMMENT_CHARACTERS,
     MAX_REASON_CHARACTERS,
     ClosedCase,
     is_contestable,
 )
-from app.services.settling import MOST_ANSWERS
 from app.web.agreement_drawing import FOUND, draw_agreement
 from app.web.analyses import png
 from app.web.context import services, viewer

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.detection.labels import Verdict
 from app.records import Analysis, StudySlice
-from app.services.study_verdict import StudyFinding
+from app.services.analyses.study_verdict import StudyFinding
 from app.web.wording import Badge, Headline, badge_of, of_hundred
 
 BAND_WIDTH = 1000

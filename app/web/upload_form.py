@@ -10,7 +10,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import FileStorage
 
 from app.errors import ModalityUnavailableError, UnknownModalityError, UploadError
-from app.services.uploads import MAX_FILES, IncomingFile
+from app.services.uploads.uploads import MAX_FILES, IncomingFile
 from app.web.context import services, viewer
 from app.web.errors import status_of
 from app.web.forms import Form

@@ -18,7 +18,7 @@ from werkzeug.datastructures import FileStorage
 
 from app.errors import VeriscanError
 from app.records import FileState, UploadedFile
-from app.services.upload_progress import UploadLine
+from app.services.uploads.progress import UploadLine
 from app.web.context import services, viewer
 from app.web.errors import problem, status_of
 from app.web.guards import signed_in

@@ -4,7 +4,7 @@ from flask import render_template
 
 from app.detection.verdict import Finding
 from app.records import Analysis
-from app.services.judging import SYNTHETIC_REASON
+from app.services.analyses.judging import SYNTHETIC_REASON
 from app.web.checks import checks_of
 from app.web.context import services, viewer
 from app.web.failures import failure_groups, likeliest_failure

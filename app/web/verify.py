@@ -10,8 +10,8 @@ from werkzeug.datastructures import FileStorage
 
 from app.detection.labels import Verdict
 from app.errors import FileTooLargeError
-from app.services.signing import public_pem
-from app.services.verification import MAX_PDF_BYTES, Verification
+from app.services.certificates.signing import public_pem
+from app.services.certificates.verification import MAX_PDF_BYTES, Verification
 from app.web.context import services
 from app.web.forms import Form
 from app.web.guards import public

@@ -10,8 +10,8 @@ import pytest
 from app.config import Settings
 from app.engine.engine import InProcessEngine
 from app.factory import create_app
-from app.services.decoding_pool import DecodingPool
-from app.services.passwords import PasswordService
+from app.services.accounts.passwords import PasswordService
+from app.services.decoding.pool import DecodingPool
 from app.storage.images import ImageStore, Picture
 from tests.app.storage.test_database import VERSION_1
 from tests.factories import png_bytes

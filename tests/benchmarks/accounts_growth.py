@@ -22,8 +22,8 @@ import click
 from app.config import Settings
 from app.factory import create_app
 from app.records import Role, User
+from app.services.accounts.passwords import PasswordService
 from app.services.container import Services
-from app.services.passwords import PasswordService
 from app.storage.files import write_atomically
 from app.storage.tinydb_users import FILE_NAME, TinyDBUserStore
 from tests.benchmarks.harness import Report, write

@@ -15,8 +15,8 @@ import click
 from app.detection.decoding import decode
 from app.detection.limits import DecodingLimits
 from app.detection.spec import modality
-from app.services.decoding import DecodingService, bounds_for
-from app.services.decoding_pool import DecodingPool
+from app.services.decoding.decoding import DecodingService, bounds_for
+from app.services.decoding.pool import DecodingPool
 from tests.factories import dicom_bytes, jpeg_bytes, make_grey, png16_bytes, png_bytes
 
 SIDE = 512

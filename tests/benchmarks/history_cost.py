@@ -22,8 +22,8 @@ from flask.testing import FlaskClient
 from app.config import Settings
 from app.factory import create_app
 from app.records import HistoryFilter, HistoryOrder, HistoryPlace
-from app.services.history import Place
-from app.services.passwords import PasswordService
+from app.services.accounts.passwords import PasswordService
+from app.services.analyses.history import Place
 from app.web.history_query import place_arguments
 from tests.many_analyses import APART, NEWEST, fill, gather
 from tests.people import PASSWORD, application_of

@@ -21,8 +21,8 @@ from uuid import uuid4
 
 from app.config import Settings
 from app.factory import create_app
+from app.services.accounts.passwords import PasswordService
 from app.services.audit import AuditService
-from app.services.passwords import PasswordService
 from app.storage.audit import AuditStore
 from app.storage.database import Database, sqlite_url
 from app.storage.secret_key import load_or_make_secret_key

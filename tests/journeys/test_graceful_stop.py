@@ -15,8 +15,8 @@ import pytest
 from app.config import Settings
 from app.engine.engine import InProcessEngine
 from app.records import AnalysisStatus
+from app.services.accounts.passwords import PasswordService
 from app.services.container import Services, build_services
-from app.services.passwords import PasswordService
 from app.storage.images import Picture
 from tests.factories import png_bytes
 from tests.journeys.server import STOP_TIMEOUT_S, Server, start_server, stop_server

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from app.records import Role, User
-from app.services.passwords import PasswordService
+from app.services.accounts.passwords import PasswordService
 from app.storage.tinydb_users import TinyDBUserStore
 from tests.factories import make_grey, png_bytes
 from tests.journeys.server import Server

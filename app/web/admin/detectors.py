@@ -7,7 +7,7 @@ from flask.typing import ResponseReturnValue
 
 from app.detection.card import Card
 from app.errors import EngineError, UnknownModalityError, WeightsError
-from app.services.detectors import VERDICTS, ShadowReport
+from app.services.detectors.detectors import VERDICTS, ShadowReport
 from app.web.admin.blueprint import bp
 from app.web.charts import NAMES, whisker_of
 from app.web.context import services, viewer

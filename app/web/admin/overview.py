@@ -6,7 +6,7 @@ from flask import render_template, url_for
 from flask.typing import ResponseReturnValue
 
 from app.records import EventFilter
-from app.services.user_directory import UserState
+from app.services.administration.user_directory import UserState
 from app.web.admin.audit_rows import rows_of
 from app.web.admin.blueprint import bp
 from app.web.context import services

@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.detection.labels import Verdict
 from app.detection.spec import ModalitySpec
-from app.services.drift import (
+from app.services.detectors.drift import (
     CHANCE_LEVEL,
     LARGE_SHIFT,
     MIN_RECENT_SCANS,

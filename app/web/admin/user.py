@@ -8,7 +8,7 @@ from flask.typing import ResponseReturnValue
 
 from app.errors import LastAdminError, NotFoundError, SiteSettingError
 from app.records import EventFilter, Role, User
-from app.services.user_directory import state_of
+from app.services.administration.user_directory import state_of
 from app.web.admin.audit_rows import rows_of
 from app.web.admin.blueprint import bp
 from app.web.admin.users import ROLES, STATES

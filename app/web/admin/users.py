@@ -8,8 +8,8 @@ from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.records import Role
-from app.services.bulk_acts import BulkAct
-from app.services.user_directory import UserOrder, UserQuery, UserState, state_of
+from app.services.administration.bulk_acts import BulkAct
+from app.services.administration.user_directory import UserOrder, UserQuery, UserState, state_of
 from app.web.admin.blueprint import bp
 from app.web.context import services, viewer
 from app.web.guards import admin_only, recently_authenticated

@@ -5,9 +5,9 @@ from typing import Any
 from flask import url_for
 
 from app.records import Analysis
-from app.services.reports import analysis_json
-from app.services.studies import StudyPage, StudySummary
-from app.services.upload_progress import UploadLine, UploadProgress
+from app.services.analyses.reports import analysis_json
+from app.services.analyses.studies import StudyPage, StudySummary
+from app.services.uploads.progress import UploadLine, UploadProgress
 from app.web.offers import noun_of
 from app.web.study_page import study_reasons
 

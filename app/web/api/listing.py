@@ -7,8 +7,8 @@ from uuid import UUID
 
 from app.detection.spec import modalities
 from app.records import HistoryFilter, HistoryOrder, HistoryPlace, Outcome
-from app.services.history import Place
-from app.services.notes import checked_tag
+from app.services.analyses.history import Place
+from app.services.analyses.notes import checked_tag
 from app.web.api.received import check_parameters, choice, parameter
 
 PER_PAGE = 20

@@ -3,7 +3,7 @@
 from typing import Any
 
 from app.detection.spec import modalities
-from app.services.notes import MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS
+from app.services.analyses.notes import MAX_NOTE_CHARACTERS, MAX_TAG_CHARACTERS, MAX_TAGS
 
 Schema = dict[str, Any]
 

@@ -16,11 +16,11 @@ from app.engine.engine import InProcessEngine
 from app.engine.protocol import Availability, Candidate, Engine, Judgement
 from app.errors import EngineStoppedError, QueueFullError
 from app.records import Role, User
-from app.services.accounts import AccountService
-from app.services.analyses import AnalysisService
+from app.services.accounts.accounts import AccountService
+from app.services.accounts.passwords import PasswordService
+from app.services.analyses.analyses import AnalysisService
 from app.services.container import Services, build_services
-from app.services.decoding_pool import DecodingPool
-from app.services.passwords import PasswordService
+from app.services.decoding.pool import DecodingPool
 from tests.people import PASSWORD, application_of
 
 Register = Callable[[str], User]

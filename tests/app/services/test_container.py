@@ -5,8 +5,8 @@ import pytest
 from app.config import Settings
 from app.engine.engine import InProcessEngine
 from app.errors import StorageError
+from app.services.accounts.passwords import PasswordService
 from app.services.container import build_services
-from app.services.passwords import PasswordService
 from app.storage.database import sqlite_url
 
 KEY = "k" * 40

@@ -13,10 +13,10 @@ from app.config import Settings
 from app.engine.engine import InProcessEngine
 from app.errors import SignInFailedError, StorageError
 from app.records import AnalysisStatus, Role
+from app.services.accounts.passwords import PasswordService
 from app.services.audit import AuditService
 from app.services.container import Services, build_services
-from app.services.decoding_pool import DecodingPool
-from app.services.passwords import PasswordService
+from app.services.decoding.pool import DecodingPool
 from app.storage.audit import AUDIT_EVENTS, AuditStore
 from app.storage.database import Database
 from app.storage.tinydb_users import TinyDBUserStore

@@ -20,9 +20,9 @@ from app.engine.engine import InProcessEngine
 from app.engine.protocol import Engine
 from app.factory import create_app
 from app.records import Role, User
+from app.services.accounts.passwords import PasswordService
 from app.services.container import Services
-from app.services.decoding_pool import DecodingPool
-from app.services.passwords import PasswordService
+from app.services.decoding.pool import DecodingPool
 from tests.app.web.page import Page
 from tests.factories import png_bytes, publish_tiny_weights
 from tests.movable_clock import MovableClock

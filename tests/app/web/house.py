@@ -10,10 +10,10 @@ from app.config import Settings
 from app.engine.engine import InProcessEngine
 from app.factory import create_app
 from app.records import Role, User
+from app.services.accounts.passwords import PasswordService
 from app.services.container import Services
-from app.services.decoding_pool import DecodingPool
-from app.services.passwords import PasswordService
-from tests.app.services.review_board import Board
+from app.services.decoding.pool import DecodingPool
+from tests.app.services.reviews.review_board import Board
 from tests.app.web.conftest import CHEAP_HASH, Browser, browser_of, make_user
 
 _numbers = count(1)

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.services.decoding_pool import DecodingPool
+from app.services.decoding.pool import DecodingPool
 from tests.app.web.conftest import CAST, Browser
 from tests.app.web.house import cast_of, open_house
 

@@ -24,8 +24,8 @@ from schemathesis.specs.openapi.schemas import OpenApiSchema
 from app.config import Settings
 from app.engine.engine import InProcessEngine
 from app.factory import create_app
-from app.services.decoding_pool import DecodingPool
-from app.services.passwords import PasswordService
+from app.services.accounts.passwords import PasswordService
+from app.services.decoding.pool import DecodingPool
 from app.web.api.description import DOCUMENT
 from tests.app.web.conftest import CHEAP_HASH, make_user
 from tests.app.web.script import Script, script_of

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from werkzeug.datastructures import Headers
 
-from app.services.decoding_pool import DecodingPool
+from app.services.decoding.pool import DecodingPool
 from tests.app.web.conftest import Browser, MakeApp
 from tests.app.web.house import House, open_house
 

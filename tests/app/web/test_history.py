@@ -15,8 +15,8 @@ import pytest
 from app.config import Settings
 from app.factory import create_app
 from app.records import User
+from app.services.accounts.passwords import PasswordService
 from app.services.container import Services
-from app.services.passwords import PasswordService
 from app.storage.database import Database
 from app.web import history as module
 from tests.app.web.conftest import CAST, CHEAP_HASH, Browser, browser_on
@@ -364,7 +364,7 @@ def test_too_many_to_delete_at_once_are_deleted_in_turns(
     owner: Browser, kept: list[UUID], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "DELETING_PATIENCE_S", 0.0)
-    monkeypatch.setattr("app.services.history.DELETED_AT_ONCE", 40)
+    monkeypatch.setattr("app.services.analyses.history.DELETED_AT_ONCE", 40)
 
     page = delete(owner, "/analyses/delete?all=yes")
 

@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from app.services.decoding_pool import DecodingPool
+from app.services.decoding.pool import DecodingPool
 from app.web.guards import guard_of, needs_proof
 from tests.app.web.conftest import Browser
 from tests.app.web.house import cast_of, open_house

@@ -11,7 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.engine.engine import InProcessEngine
-from app.services.decoding_pool import DecodingPool
+from app.services.decoding.pool import DecodingPool
 from tests.app.web.conftest import CAST, Browser, MakeApp, browser_on
 from tests.app.web.house import House, open_house
 from tests.app.web.page import Page

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from app.detection.labels import Verdict
 from app.records import Analysis, AnalysisStatus, Role, User
-from app.services import verification as checks
+from app.services.certificates import verification as checks
 from tests.app.web.conftest import Browser
 from tests.app.web.house import House, open_house
 from tests.app.web.page import Page

@@ -9,8 +9,8 @@ from click.testing import CliRunner, Result
 
 from app.detection.labels import Label, Verdict
 from app.records import Opinion, Role, User
-from app.services import pictures
-from tests.app.services.review_board import Board, open_board, person
+from app.services.decoding import pictures
+from tests.app.services.reviews.review_board import Board, open_board, person
 from tests.factories import make_grey
 from training.cli import main
 from training.data.images import read_grey

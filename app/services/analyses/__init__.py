@@ -1,0 +1,1 @@
+"""Scans on their way to a verdict, and what was found."""

@@ -1,0 +1,1 @@
+"""Signed reports, and whether one is genuine."""

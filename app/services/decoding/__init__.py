@@ -1,0 +1,1 @@
+"""Files from outside become grey pictures, in processes that may not harm the server."""

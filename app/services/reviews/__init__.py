@@ -1,0 +1,1 @@
+"""Second opinions by colleagues, and the labels that they leave."""

@@ -1,0 +1,1 @@
+"""What keeps an installation healthy: retention, backups, figures, readiness."""

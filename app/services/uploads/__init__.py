@@ -1,0 +1,1 @@
+"""Many files at once, archives and series, with their progress."""
