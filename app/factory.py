@@ -19,35 +19,15 @@ from app.services.clock import Clock, utc_now
 from app.services.container import Services, build_services
 from app.services.decoding.pool import DecodingPool
 from app.services.uploads.uploads import MAX_FILES
-from app.web import (
-    account,
-    account_data,
-    admin,
-    analyses,
-    api,
-    assets,
-    auth,
-    errors,
-    filters,
-    frame,
-    headers,
-    health,
-    history,
-    login,
-    metrics,
-    notes,
-    origin,
-    pages,
-    password_pages,
-    reports,
-    request_ids,
-    reviews,
-    second_factor,
-    studies,
-    uploads,
-    verify,
-)
+from app.web import admin, api, assets, errors, filters, frame, headers, origin, pages, request_ids
+from app.web.accounts import account, account_data, auth, login, password_pages, second_factor
+from app.web.analyses import analyses, notes, studies
 from app.web.context import EXTENSION
+from app.web.history import history
+from app.web.monitoring import health, metrics
+from app.web.reports import reports, verify
+from app.web.reviews import reviews
+from app.web.uploads import uploads
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = (

@@ -1,1 +1,1 @@
-"""Requests in, responses out: one blueprint a page family, and what they share."""
+"""Requests in, responses out: one folder a page family, and beside them what they share."""

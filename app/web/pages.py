@@ -4,11 +4,11 @@ from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 
-from app.web.analysis_rows import rows_in_brief
+from app.web.analyses.performance import in_short
 from app.web.context import services, viewer
 from app.web.guards import public
+from app.web.history.rows import rows_in_brief
 from app.web.offers import offers
-from app.web.performance import in_short
 
 RECENT = 5
 

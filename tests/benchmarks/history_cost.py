@@ -24,7 +24,7 @@ from app.factory import create_app
 from app.records import HistoryFilter, HistoryOrder, HistoryPlace
 from app.services.accounts.passwords import PasswordService
 from app.services.analyses.history import Place
-from app.web.history_query import place_arguments
+from app.web.history.query import place_arguments
 from tests.many_analyses import APART, NEWEST, fill, gather
 from tests.people import PASSWORD, application_of
 

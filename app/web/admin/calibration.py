@@ -11,7 +11,7 @@ from app.errors import (
     UploadError,
 )
 from app.web.admin.blueprint import bp
-from app.web.charts import scores_of
+from app.web.admin.charts import scores_of
 from app.web.context import services, viewer
 from app.web.guards import admin_only
 from app.web.offers import offers, title_of

@@ -9,11 +9,11 @@ from app.detection.card import Card
 from app.errors import EngineError, UnknownModalityError, WeightsError
 from app.services.detectors.detectors import VERDICTS, ShadowReport
 from app.web.admin.blueprint import bp
-from app.web.charts import NAMES, whisker_of
+from app.web.admin.charts import NAMES, whisker_of
+from app.web.analyses.performance import figures_by_generator, figures_of, plain_figures
 from app.web.context import services, viewer
 from app.web.guards import admin_only, recently_authenticated
 from app.web.offers import Offer, offers, title_of
-from app.web.performance import figures_by_generator, figures_of, plain_figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from app.services.detectors.drift import (
     DriftReport,
 )
 from app.web.admin.blueprint import bp
-from app.web.charts import Columns, Histogram, columns_of, histogram_of
+from app.web.admin.charts import Columns, Histogram, columns_of, histogram_of
 from app.web.context import services
 from app.web.guards import admin_only
 from app.web.offers import offers

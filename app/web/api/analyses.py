@@ -6,7 +6,7 @@ from flask import Response, jsonify, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.records import Scope
-from app.web.analyses import png
+from app.web.analyses.analyses import png
 from app.web.api.blueprint import bp, told_to_wait
 from app.web.api.bodies import analysis_body
 from app.web.api.listing import cursor_of, read_listing
@@ -14,8 +14,8 @@ from app.web.api.received import check_form, sent_flag, sent_modality
 from app.web.context import services, viewer
 from app.web.errors import problem
 from app.web.guards import token_required
-from app.web.reports import json_of, pdf_of
-from app.web.uploads import read_upload
+from app.web.reports.reports import json_of, pdf_of
+from app.web.uploads.uploads import read_upload
 
 
 @bp.post("/analyses")

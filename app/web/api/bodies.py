@@ -8,8 +8,8 @@ from app.records import Analysis
 from app.services.analyses.reports import analysis_json
 from app.services.analyses.studies import StudyPage, StudySummary
 from app.services.uploads.progress import UploadLine, UploadProgress
+from app.web.analyses.study_page import study_reasons
 from app.web.offers import noun_of
-from app.web.study_page import study_reasons
 
 TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 

@@ -12,7 +12,7 @@ from app.web.api.received import check_form, sent_modality
 from app.web.context import services, viewer
 from app.web.errors import problem
 from app.web.guards import token_required
-from app.web.upload_form import incoming, released
+from app.web.uploads.form import incoming, released
 
 
 @bp.post("/uploads")

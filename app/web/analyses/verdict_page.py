@@ -5,12 +5,12 @@ from flask import render_template
 from app.detection.verdict import Finding
 from app.records import Analysis
 from app.services.analyses.judging import SYNTHETIC_REASON
-from app.web.checks import checks_of
+from app.web.analyses.checks import checks_of
+from app.web.analyses.failures import failure_groups, likeliest_failure
+from app.web.analyses.performance import figures_by_generator, rates_of
+from app.web.analyses.score_drawing import draw
 from app.web.context import services, viewer
-from app.web.failures import failure_groups, likeliest_failure
 from app.web.offers import noun_of, serving_card, serving_gate_card, title_of
-from app.web.performance import figures_by_generator, rates_of
-from app.web.score_drawing import draw
 from app.web.wording import badge_of, certainty, headline, hounsfield, meaning
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from app.web.devices import device_of
+from app.web.accounts.devices import device_of
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from flask_login import LoginManager, UserMixin, current_user, login_user, logou
 
 from app.records import Role, Session, User
 from app.services.accounts.sign_in import SignIn
+from app.web.accounts.devices import device_of
 from app.web.context import services
-from app.web.devices import device_of
 
 HALF_WAY = "half_way"
 

@@ -23,8 +23,8 @@ from app.web.context import services, viewer
 from app.web.errors import problem, status_of
 from app.web.guards import signed_in
 from app.web.offers import title_of
-from app.web.progress_words import line_words, upload_words
-from app.web.upload_form import incoming, released
+from app.web.uploads.form import incoming, released
+from app.web.uploads.progress_words import line_words, upload_words
 from app.web.wording import Badge
 
 bp = Blueprint("uploads", __name__, url_prefix="/analyses/uploads")

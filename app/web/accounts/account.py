@@ -9,11 +9,11 @@ from flask.typing import ResponseReturnValue
 from app.errors import AccountError
 from app.records import Scope
 from app.services.accounts.api_tokens import DEFAULT_DAYS, MAX_DAYS
+from app.web.accounts.login import begin_session, current_session
 from app.web.api.operations import SCOPES
 from app.web.context import services, viewer
 from app.web.forms import Form, refusal
 from app.web.guards import recently_authenticated, signed_in
-from app.web.login import begin_session, current_session
 
 PASSWORD_FIELDS = {
     "current": "your current password",

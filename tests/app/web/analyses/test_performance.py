@@ -1,7 +1,7 @@
 """How good a detector is, in numbers of a hundred."""
 
 from app.detection.card import Estimate
-from app.web.performance import figures_by_generator, figures_of, in_short, rates_of
+from app.web.analyses.performance import figures_by_generator, figures_of, in_short, rates_of
 from tests.factories import make_card
 
 

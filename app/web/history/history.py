@@ -22,11 +22,11 @@ from app.detection.spec import modalities
 from app.records import HistoryFilter, HistoryOrder, Outcome
 from app.services.analyses.history import MOST_COUNTED, Place, Sheet
 from app.services.analyses.history_export import csv_pieces, json_pieces
-from app.web.analysis_rows import rows_of_history
 from app.web.context import services, viewer
 from app.web.filters import plain_day
 from app.web.guards import signed_in
-from app.web.history_query import HistoryQuery, place_arguments, read_ids, read_query, without
+from app.web.history.query import HistoryQuery, place_arguments, read_ids, read_query, without
+from app.web.history.rows import rows_of_history
 from app.web.offers import title_of
 from app.web.wording import OUTCOMES
 

@@ -4,7 +4,7 @@ import pytest
 
 from app.detection.card import Estimate, Slice
 from app.detection.labels import Verdict
-from app.web.failures import failure_groups, likeliest_failure
+from app.web.analyses.failures import failure_groups, likeliest_failure
 from tests.factories import make_card
 
 

@@ -18,7 +18,7 @@ from app.records import User
 from app.services.accounts.passwords import PasswordService
 from app.services.container import Services
 from app.storage.database import Database
-from app.web import history as module
+from app.web.history import history as module
 from tests.app.web.conftest import CAST, CHEAP_HASH, Browser, browser_on
 from tests.app.web.page import Page
 from tests.many_analyses import NEWEST, fill

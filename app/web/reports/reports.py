@@ -10,12 +10,12 @@ from app.records import Analysis
 from app.services.analyses.judging import SYNTHETIC_REASON
 from app.services.analyses.reports import NOTICE
 from app.services.certificates.report_pdf import Words
+from app.web.analyses.performance import Rate, rates_of
+from app.web.analyses.score_drawing import in_figures
 from app.web.context import services, viewer
 from app.web.filters import plain_utc
 from app.web.guards import signed_in
 from app.web.offers import noun_of, serving_card, title_of
-from app.web.performance import Rate, rates_of
-from app.web.score_drawing import in_figures
 from app.web.wording import certainty, gate_words, headline, stability_words
 
 bp = Blueprint("reports", __name__, url_prefix="/analyses")

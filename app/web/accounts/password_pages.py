@@ -4,10 +4,10 @@ from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.errors import AccountError, LinkInvalidError, MailError
+from app.web.accounts.login import current_session
 from app.web.context import services, viewer
 from app.web.forms import Form, refusal
 from app.web.guards import public, signed_in
-from app.web.login import current_session
 from app.web.redirects import after_sign_in
 
 EMAIL_FIELDS = {"email": "your e-mail address"}

@@ -7,7 +7,7 @@ import pytest
 
 from app.detection.labels import Verdict
 from app.detection.verdict import Finding, OperatingPoint
-from app.web.score_drawing import WIDTH, draw
+from app.web.analyses.score_drawing import WIDTH, draw
 from tests.app.web.test_wording import FINDING
 
 BANDS = [(0.2, 0.8), (0.5, 0.5), (0.0, 1.0), (0.0, 0.4), (0.6, 1.0), (0.001, 0.002), (0.0, 0.0)]

@@ -6,11 +6,11 @@ from flask_login import current_user
 
 from app.errors import AccountError, LinkInvalidError, RegistrationClosedError
 from app.services.accounts.registration import Application
+from app.web.accounts.login import begin_session, device, end_session, enter, half_way
 from app.web.context import services
 from app.web.errors import status_of
 from app.web.forms import Form, refusal
 from app.web.guards import public
-from app.web.login import begin_session, device, end_session, enter, half_way
 from app.web.redirects import after_sign_in
 
 REGISTER_FIELDS = {

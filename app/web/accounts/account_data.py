@@ -4,10 +4,10 @@ from flask import Blueprint, Response, flash, redirect, render_template, request
 from flask.typing import ResponseReturnValue
 
 from app.errors import AccountError, ConfirmationWrongError
+from app.web.accounts.login import end_session
 from app.web.context import services, viewer
 from app.web.forms import Form, refusal
 from app.web.guards import recently_authenticated, signed_in
-from app.web.login import end_session
 
 DELETE_FIELDS = {"username": "your username"}
 FILE_NAME = "veriscan-data.zip"

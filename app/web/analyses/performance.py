@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.detection.card import Card, Estimate
-from app.web.score_drawing import Dots, dots
+from app.web.analyses.score_drawing import Dots, dots
 from app.web.wording import of_hundred, scans_behind, whole_interval
 
 

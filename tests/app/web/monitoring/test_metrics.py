@@ -5,7 +5,7 @@ import re
 import pytest
 from flask import Flask
 
-from app.web.metrics import METHODS
+from app.web.monitoring.metrics import METHODS
 from tests.app.web.conftest import Browser, MakeApp
 
 TOKEN = "t" * 32

@@ -17,13 +17,13 @@ from flask import (
 from flask.typing import ResponseReturnValue
 
 from app.records import Analysis
+from app.web.analyses.verdict_page import verdict_page
 from app.web.context import services, viewer
 from app.web.guards import signed_in
-from app.web.history import history_page
+from app.web.history.history import history_page
 from app.web.offers import noun_of, title_of
-from app.web.progress_words import study_badge, waiting_badge
-from app.web.upload_form import empty_form, sent_form
-from app.web.verdict_page import verdict_page
+from app.web.uploads.form import empty_form, sent_form
+from app.web.uploads.progress_words import study_badge, waiting_badge
 from app.web.wording import Badge
 
 MAX_STATES = 200

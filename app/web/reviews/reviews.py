@@ -24,12 +24,12 @@ from app.services.reviews.reviews import (
     ClosedCase,
     is_contestable,
 )
-from app.web.agreement_drawing import FOUND, draw_agreement
-from app.web.analyses import png
+from app.web.analyses.analyses import png
 from app.web.context import services, viewer
 from app.web.forms import Form
 from app.web.guards import reviewer_only, reviewer_or_admin, signed_in
 from app.web.offers import noun_of, title_of
+from app.web.reviews.agreement_drawing import FOUND, draw_agreement
 from app.web.wording import LABELS
 
 CONTEST_FIELDS = {"reason": "the reason", "may_be_label": "the consent"}

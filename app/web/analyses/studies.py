@@ -5,11 +5,11 @@ from uuid import UUID
 from flask import Blueprint, flash, jsonify, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.web.analyses.study_page import band_of, rows_of_slices, study_headline, study_reasons
 from app.web.context import services, viewer
 from app.web.guards import signed_in
 from app.web.offers import noun_of, title_of
-from app.web.progress_words import study_words
-from app.web.study_page import band_of, rows_of_slices, study_headline, study_reasons
+from app.web.uploads.progress_words import study_words
 
 BY_POSITION = "position"
 

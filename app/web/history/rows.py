@@ -8,7 +8,7 @@ from app.records import Analysis, Note
 from app.services.analyses.history import Line
 from app.services.analyses.studies import StudySummary
 from app.web.offers import title_of
-from app.web.progress_words import study_badge
+from app.web.uploads.progress_words import study_badge
 from app.web.wording import Badge, badge_of
 
 

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from app.detection.verdict import GateFinding, StabilityFinding
-from app.web.checks import checks_of
+from app.web.analyses.checks import checks_of
 from tests.app.web.test_wording import FINDING
 from tests.factories import make_gate_card
 

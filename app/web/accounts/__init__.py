@@ -1,0 +1,1 @@
+"""Pages on which people register, sign in and look after their account."""

@@ -1,0 +1,1 @@
+"""Pages on one scan or one study: what was found and why."""

@@ -1,0 +1,1 @@
+"""Downloads about an analysis, and the page that checks them."""
