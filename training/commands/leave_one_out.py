@@ -1,5 +1,7 @@
 """``leave-one-out``: a system is tried on generators and sources it was not trained on."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +69,9 @@ def command(system: str, runs_dir: Path, **options: Any) -> None:
         paths=system_paths(runs_dir, config.name),
         hardware=Hardware(workers=options["workers"], accelerator=options["accelerator"]),
     )
-    _tell(leave_out(experiment, _turns(experiment, options)))
+    with redirect_stdout(sys.stderr):  # progress bars; the figures alone go to stdout
+        found = leave_out(experiment, _turns(experiment, options))
+    _tell(found)
 
 
 def _turns(experiment: "Experiment", options: dict[str, Any]) -> "list[Turn]":

@@ -13,6 +13,7 @@ from typing import Literal
 
 from app.detection.card import Estimate
 from app.detection.labels import Label
+from training.candidate import Candidate
 from training.classifiers.train import Hardware, train
 from training.config import DatasetConfig, SystemConfig
 from training.data.manifest import Scan, on_side
@@ -29,7 +30,7 @@ from training.evaluation.left_out import (
 )
 from training.evaluation.predict import read_predictions
 from training.evaluation.report import figures_of_fakes, figures_of_reals
-from training.publish import Candidate, evaluate_candidate
+from training.publish import evaluate_candidate
 from training.runs import SystemPaths, claim, write_whole
 
 TOGETHER = "+"
@@ -95,8 +96,13 @@ class Experiment:
     hardware: Hardware
 
     def generators(self) -> list[str]:
-        """Return the generators that can be left out: those with fakes to train on."""
-        return sorted({s.generator for s in on_side(self.scans, "train", Label.FAKE)})
+        """Return the generators that can be left out: with fakes to train on and to test on.
+
+        What only teaches (``teaches_only``) can be no test, so it never has a turn.
+        """
+        learned = {s.generator for s in on_side(self.scans, "train", Label.FAKE)}
+        tested = {s.generator for s in on_side(self.scans, "test", Label.FAKE)}
+        return sorted(learned & tested)
 
     def sources(self) -> list[str]:
         """Return the sources that can be left out: those with authentic scans to train on."""
@@ -135,7 +141,7 @@ def _check(experiment: Experiment, turn: Turn) -> None:
     known = experiment.generators() if turn.kind == "generator" else experiment.sources()
     if unknown := sorted(turn.members - set(known)):
         raise TooFewScansError(
-            f"The training side has no {turn.kind} {unknown[0]!r}. It has: {', '.join(known)}."
+            f"There is no {turn.kind} {unknown[0]!r} to leave out. There are: {', '.join(known)}."
         )
     if not set(known) - turn.members:
         raise TooFewScansError(

@@ -77,6 +77,17 @@ def test_a_family_is_left_out_together(scans: list[Scan]) -> None:
     assert {s.generator for s in divided if s.side == "test"} == {"", "blocks", "third"}
 
 
+def test_fakes_that_only_teach_have_no_turn(
+    make: Callable[..., Experiment], scans: list[Scan]
+) -> None:
+    teaching = [
+        replace(s, generator="traces") if s.generator == "blocks" and s.side == "train" else s
+        for s in scans
+    ]
+
+    assert make(scans=teaching).generators() == ["square"]
+
+
 # --- the worst ------------------------------------------------------------------------------
 
 
@@ -217,9 +228,12 @@ def test_other_scans_begin_a_file_anew(
     [
         (
             Turn(kind="generator", name="nobody"),
-            "has no generator 'nobody'. It has: blocks, square",
+            "no generator 'nobody' to leave out. There are: blocks, square",
         ),
-        (Turn(kind="source", name="blocks"), "has no source 'blocks'. It has: drawn, other"),
+        (
+            Turn(kind="source", name="blocks"),
+            "no source 'blocks' to leave out. There are: drawn, other",
+        ),
         (Turn(kind="generator", name="blocks+square"), "there is nothing left to train on"),
     ],
 )
