@@ -62,6 +62,16 @@ class SourceError(TrainingError):
     """A public data set is unknown, registered twice, or not laid out as it is published."""
 
 
+class OtherModalityError(TrainingError):
+    """Weights of one modality were to judge a data set of another."""
+
+    def __init__(self, dataset: str, its_modality: str, judged: str) -> None:
+        super().__init__(
+            f"{dataset} holds scans of {its_modality}, the weights judge {judged}. Name weights "
+            f"below weights/{its_modality}, or another data set."
+        )
+
+
 class StageMissingError(TrainingError):
     """An earlier stage has to run first."""
 

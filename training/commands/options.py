@@ -9,7 +9,7 @@ import click
 
 from training.recipe import Budget
 from training.runs import DEFAULT_RUNS_DIR
-from training.tables import figure_text
+from training.tables import figure_text, markdown_table
 
 if TYPE_CHECKING:
     from training.data.manifest import Scan
@@ -48,6 +48,8 @@ accept_shortcut_option = click.option(
     metavar="COLUMN",
     help="Train although this column tells the classes apart.",
 )
+SIDES = ("train", "validation", "test")
+"""The same as in ``training.data.splits``, which takes seconds to load."""
 LIMITS = {
     "--max-epochs": "Epochs of each phase.",
     "--max-steps-per-epoch": "Optimiser steps.",
@@ -87,7 +89,7 @@ def budget_from(options: Mapping[str, Any]) -> Budget:
 
 
 def tell_report(measured: "Report") -> None:
-    """Print the figures of an evaluation, one a line."""
+    """Print the figures of an evaluation, one a line, and what was called what."""
     rows = dict(measured.metrics)
     rows |= {f"AUC, {name}": figure for name, figure in measured.auc_by_generator.items()}
     rows |= {f"false alarms, {k}": v for k, v in measured.false_alarms_by_source.items()}
@@ -95,8 +97,16 @@ def tell_report(measured: "Report") -> None:
     rows |= {f"IoU, {k}": v for k, v in measured.iou.items()}
     if measured.robustness:
         rows["most balanced accuracy lost"] = measured.robustness.worst_fall
+    for control, figures in measured.controls.items():
+        rows |= {f"authentic {control}: {name}": v for name, v in figures.items()}
     for name, figure in rows.items():
-        click.echo(f"{name:<40}{figure_text(figure):<24}{figure.note}")
+        click.echo(f"{name:<42}{figure_text(figure):<24}{figure.note}")
+    names = {"fake": "called fake", "inconclusive": "inconclusive", "real": "called authentic"}
+    counts = [
+        [group, *(str(count.get(verdict, 0)) for verdict in names)]
+        for group, count in measured.verdicts.items()
+    ]
+    click.echo(markdown_table(["scans", *names.values()], counts), nl=False)
 
 
 def tell_counts(scans: Iterable["Scan"]) -> None:

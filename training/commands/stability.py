@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from training.commands.options import dataset_option, runs_option, weights_dir_option
+from training.commands.options import SIDES, dataset_option, runs_option, weights_dir_option
 from training.runs import dataset_paths
 
 
@@ -22,7 +22,7 @@ from training.runs import dataset_paths
 )
 @click.option(
     "--side",
-    type=click.Choice(["train", "validation", "test"]),
+    type=click.Choice(SIDES),
     default="validation",
     show_default=True,
 )

@@ -20,7 +20,7 @@ from training.evaluation.predict import (
     refuse_skipped,
     write_predictions,
 )
-from training.evaluation.report import Report, report, write_report
+from training.evaluation.report import Report, report, verdicts_of, write_report
 from training.evaluation.robustness import Sample, robustness, robustness_rows
 
 
@@ -98,7 +98,11 @@ def evaluate(
         measured = replace(measured, robustness=robustness(changed, detector.card))
     if options.control_sides:
         coarse = control_rows(detector, usable, manifest, options.control_sides)
-        measured = replace(measured, controls=controls(coarse, judged.rows, detector.card))
+        measured = replace(
+            measured,
+            controls=controls(coarse, judged.rows, detector.card),
+            verdicts={**measured.verdicts, **verdicts_of(coarse)},
+        )
         changed = [*changed, *coarse]
     return Evaluation(
         detector=detector,

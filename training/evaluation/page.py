@@ -13,6 +13,7 @@ from training.evaluation import figures
 from training.evaluation.examples import Example
 from training.evaluation.predict import Prediction
 from training.evaluation.report import Report, predictions_of_rows
+from training.evaluation.summary import percent_of, summary, text_of
 from training.html import write_page
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -110,77 +111,12 @@ def write_report_page(
     )
 
 
-def summary(report: Report) -> list[str]:
-    """Say in plain sentences what the figures mean."""
-    sentences = [
-        _of_100(report.confusion, "real", "authentic scans"),
-        _of_100(report.confusion, "fake", "fakes"),
-    ]
-    hardest = _worst(report.auc_by_generator, lowest=True)
-    if hardest and len(report.auc_by_generator) > 1:
-        name, figure = hardest
-        sentences.append(f"Hardest are the fakes of {name} (AUC {_text(figure)}).")
-    loudest = _worst(report.false_alarms_by_source, lowest=False)
-    if loudest and len(report.false_alarms_by_source) > 1 and loudest[1].value:
-        name, figure = loudest
-        sentences.append(f"Most false alarms come from {name} ({_percent(figure)} of its scans).")
-    if report.robustness:
-        sentences.append(_of_the_worst_fall(report.robustness.worst_fall))
-    return [sentence for sentence in sentences if sentence]
-
-
-def _of_the_worst_fall(fall: Estimate) -> str:
-    if fall.value is None:
-        return ""
-    points = 100 * fall.value
-    if points < 0.05:
-        return "None of the everyday changes to a file costs balanced accuracy."
-    change = fall.note.partition(";")[0]
-    return (
-        f"Of the everyday changes to a file, “{change}” costs most: "
-        f"{points:.1f} points of balanced accuracy."
-    )
-
-
-def _of_100(confusion: Mapping[str, int], label: str, noun: str) -> str:
-    called, unsure, cleared = (
-        confusion.get(f"{label} called {verdict}", 0)
-        for verdict in ("fake", "inconclusive", "real")
-    )
-    total = called + unsure + cleared
-    if not total:
-        return f"There are no {noun} among these scans."
-    return (
-        f"Of 100 {noun}, {100 * called / total:.0f} are called fake, "
-        f"{100 * cleared / total:.0f} authentic, and {100 * unsure / total:.0f} get no verdict."
-    )
-
-
-def _worst(table: Mapping[str, Estimate], *, lowest: bool) -> tuple[str, Estimate] | None:
-    known = {name: figure for name, figure in table.items() if figure.value is not None}
-    if not known:
-        return None
-    choose = min if lowest else max
-    name = choose(known, key=lambda key: known[key].value or 0.0)
-    return name, known[name]
-
-
-def _text(figure: Estimate) -> str:
-    return "–" if figure.value is None else f"{figure.value:.3f}"
-
-
-def _percent(figure: Estimate) -> str:
-    return (
-        "–" if figure.value is None else f"{figure.value:.1%}".replace("%", "\N{NO-BREAK SPACE}%")
-    )
-
-
 def _tiles(report: Report) -> list[Tile]:
     chosen = ("auc", "coverage", "selective_accuracy", "false_alarm_rate", "miss_rate")
     tiles = []
     for name in chosen:
         figure = report.metrics[name]
-        shown = _text if name == "auc" else _percent
+        shown = text_of if name == "auc" else percent_of
         interval = ""
         if figure.low is not None and figure.high is not None:
             low, high = (shown(Estimate(value=end)) for end in (figure.low, figure.high))

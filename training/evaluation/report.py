@@ -82,6 +82,7 @@ class Report:
         robustness: None where it was not measured.
         controls: AUC of whole synthetic images against authentic scans sent through the same
             resolution, by that resolution and generator.
+        verdicts: How many scans of each source, and fakes of each generator, were called what.
         skipped: Scans that could not be judged, or not compared with their mask.
     """
 
@@ -96,6 +97,7 @@ class Report:
     by_edit_size: Table = field(default_factory=dict)
     robustness: Robustness | None = None
     controls: Table = field(default_factory=dict)
+    verdicts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     skipped: Sequence[Skipped] = ()
 
     def to_json(self, card: Card) -> str:
@@ -141,7 +143,19 @@ def report(
         by_generator=by_generator,
         by_source=by_source,
         by_edit_size={name: figures_of_fakes(own, reals, card) for name, own in sizes.items()},
+        verdicts=verdicts_of(rows),
     )
+
+
+def verdicts_of(rows: Iterable[Prediction]) -> dict[str, dict[str, int]]:
+    """Return how many authentic scans of each source and fakes of each generator got a verdict."""
+    counts: dict[str, Counter[str]] = {}
+    for row in rows:
+        group = f"fake, {row.generator}" if row.label == "fake" else f"authentic, {row.source}"
+        if row.variation:
+            group = f"{group}, {row.variation}"
+        counts.setdefault(group, Counter())[row.verdict] += 1
+    return {group: dict(sorted(count.items())) for group, count in sorted(counts.items())}
 
 
 def predictions_of_rows(rows: Sequence[Prediction], card: Card) -> Predictions:

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +98,72 @@ def test_robustness_is_measured_where_it_is_asked_for(
     assert "worst_fall" in measured["robustness"]
     assert list(measured["controls"]) == ["through 16 pixels"]
     assert "most balanced accuracy lost" in said.output
+    assert "authentic through 16 pixels: false alarms" in said.output
+    assert sum(measured["verdicts"]["authentic, drawn, through 16 pixels"].values()) == 6
+
+
+def judge(tmp_path: Path, *options: object) -> Result:
+    publish_tiny_weights(tmp_path / "weights", "lung_ct")
+    weights, out = tmp_path / "weights" / "lung_ct", tmp_path / "out"
+    return run("evaluate", "--weights", weights, "--out", out, *options)
+
+
+def write_folder(root: Path) -> Path:
+    """Write authentic pictures, and as many by each of two generators."""
+    folders = ("real", "fake/stylegan", "fake/diffusion")
+    for number in range(12):
+        path = root / folders[number % 3] / f"p{number}_left.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(png_bytes(make_lung(number)))
+    return root
+
+
+def test_a_folder_of_fakes_is_judged_by_one_command(tmp_path: Path) -> None:
+    said = judge(tmp_path, "--folder", write_folder(tmp_path / "brought"))
+
+    assert said.exit_code == 0, said.output
+    measured = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert set(measured["auc_by_generator"]) == {"stylegan", "diffusion"}
+    assert {group: sum(v.values()) for group, v in measured["verdicts"].items()} == {
+        "authentic, brought": 4,
+        "fake, diffusion": 4,
+        "fake, stylegan": 4,
+    }
+    assert "| fake, stylegan " in said.output
+
+
+def test_fakes_without_authentic_scans_still_get_their_verdicts(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "brought")
+    shutil.rmtree(root / "real")
+
+    said = judge(tmp_path, "--folder", root)
+
+    assert said.exit_code == 0, said.output
+    measured = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert measured["metrics"]["auc"]["value"] is None
+    assert sum(measured["verdicts"]["fake, diffusion"].values()) == 4
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ((), "Name one of --manifest, --folder and --dataset"),
+        (("--folder", ".", "--dataset", "lung_ct"), "Name one of"),
+        (("--folder", "."), "neither real/ nor fake/"),
+        (("--dataset", "knee_xray"), "Name weights below weights/knee_xray"),
+        (("--dataset", "nowhere"), "there is no such config"),
+    ],
+)
+def test_what_cannot_be_judged_is_one_plain_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    said = judge(tmp_path, *options)
+
+    assert said.exit_code in (1, 2)
+    assert problem in " ".join(said.output.split())
+    assert "Traceback" not in said.output
 
 
 # --- leave-one-out --------------------------------------------------------------------------
@@ -142,6 +209,17 @@ def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def test_a_side_of_a_prepared_data_set_is_judged(laboratory: Path, tmp_path: Path) -> None:
+    dataset = ("--dataset", laboratory / "drawn_lungs.toml", "--runs", laboratory / "runs")
+    said = judge(tmp_path, *dataset, "--side", "test")
+
+    assert said.exit_code == 0, said.output
+    measured = json.loads((tmp_path / "out" / "metrics.json").read_text(encoding="utf-8"))
+    assert sum(measured["verdicts"]["authentic, drawn"].values()) == 8
+    rows = (tmp_path / "out" / "predictions.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) - 1 == sum(sum(v.values()) for v in measured["verdicts"].values())
+
+
 def leave_one_out(laboratory: Path, *options: object) -> Result:
     system = ("--system", laboratory / "tiny.toml")
     return run("leave-one-out", *system, "--runs", laboratory / "runs", *options)
@@ -175,8 +253,8 @@ def test_a_budget_gives_a_folder_of_its_own(laboratory: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        (("--generator", "nobody"), "The training side has no generator 'nobody'"),
-        (("--source", "nobody"), "The training side has no source 'nobody'"),
+        (("--generator", "nobody"), "There is no generator 'nobody' to leave out"),
+        (("--source", "nobody"), "There is no source 'nobody' to leave out"),
         (("--every-source",), "there is nothing left to train on"),
     ],
 )
