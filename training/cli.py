@@ -37,5 +37,5 @@ def main() -> None:
     """Prepare data, make fakes, train, evaluate and publish detectors.
 
     The stages in order: prepare, fakes, train, evaluate, publish. Each can be stopped and run
-    again; it goes on where it was.
+    again; it goes on where it was. `list` names what there is to choose from.
     """
