@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from training.recipe import Budget, at_most
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideShares:
@@ -101,18 +99,3 @@ class DatasetConfig:
     def at_full_size(self) -> "DatasetConfig":
         """This data set with every generator at full size."""
         return replace(self, fakes=[fakes.at_full_size for fakes in self.fakes])
-
-    def within(self, budget: Budget) -> "DatasetConfig":
-        """Return this data set cut down to a budget, under a name of its own."""
-        return replace(
-            self,
-            name=self.name + budget.dataset_suffix,
-            max_scans=at_most(self.max_scans, budget.max_scans),
-            fakes=[_cheaper(fakes, budget) for fakes in self.fakes],
-        )
-
-
-def _cheaper(fakes: FakesConfig, budget: Budget) -> FakesConfig:
-    limits = {"epochs": budget.max_generator_epochs, "steps": budget.max_generator_steps}
-    cheaper = {k: at_most(fakes.arguments[k], limits[k]) for k in limits if k in fakes.arguments}
-    return replace(fakes, arguments=fakes.arguments | cheaper)

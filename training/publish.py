@@ -1,32 +1,18 @@
 """The last stage: choose the operating point, measure once on the test side, write the card."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
-import safetensors.torch
-import torch
 
-from app.detection.architectures import build
-from app.detection.card import Card, DataSource, Estimate
-from app.detection.labels import Label
-from app.detection.verdict import OperatingPoint
+from app.detection.card import Card, Estimate
 from app.detection.weights import LoadedDetector, active_checkpoint, load_detector
 from app.errors import VeriscanError
+from training.candidate import Candidate, checkpoint_bytes, trained_detector
 from training.classifiers.calibration import calibrate
 from training.compare import PREDICTIONS_FILE, predictions_of, read_system
-from training.config import DatasetConfig, SystemConfig
-from training.data.manifest import LABELS, Scan, on_side
-from training.data.splits import SIDES
-from training.errors import (
-    ActivationRefusedError,
-    PublicationRefusedError,
-    StageMissingError,
-    TrainingError,
-)
+from training.data.manifest import LABELS, on_side
+from training.errors import ActivationRefusedError, PublicationRefusedError
 from training.evaluation.controls import sides_of
 from training.evaluation.evaluation import Options, evaluate, write_evaluation
 from training.evaluation.left_out import left_out_file, made_with, read_left_out
@@ -37,33 +23,11 @@ from training.evaluation.robustness import Sample
 from training.evaluation.slices import slices_of
 from training.minimums import demands, missed
 from training.paired import Comparison, compare_metrics
-from training.runs import SystemPaths
 from training.shelf import Shelf
 from training.tables import figure_text, p_value_text
 
 SIGNIFICANT = 0.05
 """A p-value below this makes a difference count."""
-
-UNCALIBRATED = OperatingPoint(
-    temperature=1.0, bias=0.0, threshold=0.5, inconclusive_band=(0.5, 0.5)
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A trained checkpoint on its way to publication.
-
-    Attributes:
-        config: Of the system.
-        dataset: Of the data set.
-        scans: The whole data set.
-        paths: Of the system's run.
-    """
-
-    config: SystemConfig
-    dataset: DatasetConfig
-    scans: Sequence[Scan]
-    paths: SystemPaths
 
 
 def evaluate_candidate(
@@ -84,7 +48,7 @@ def evaluate_candidate(
         StageMissingError: The system is not trained.
         TooFewScansError: The validation side is too small.
     """
-    data = _checkpoint_bytes(candidate)
+    data = checkpoint_bytes(candidate)
     detector = trained_detector(candidate, data)
     index = candidate.scans[0].path.parent / "index"
     validation = predict(
@@ -216,74 +180,6 @@ def _against_serving(candidate: Candidate, weights_dir: Path, card: Card) -> _Ri
     theirs, ours = (predictions_of(system, sorted(systems[0].rows)) for system in systems)
     comparison = compare_metrics(theirs, ours, {"auc": auc})["auc"]
     return _Rival(name=serving.card.name, comparison=comparison)
-
-
-def _checkpoint_bytes(candidate: Candidate) -> bytes:
-    path = candidate.paths.best_checkpoint
-    if not path.exists():
-        raise StageMissingError(f"python -m training train --system {candidate.config.name}")
-    tensors = safetensors.torch.load_file(path)
-    halves = {
-        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    }
-    overflown = [k for k, v in halves.items() if v.is_floating_point() and not v.isfinite().all()]
-    if overflown:
-        raise TrainingError(f"Not published: {overflown[0]} does not fit into float16.")
-    return safetensors.torch.save(halves)
-
-
-def trained_detector(candidate: Candidate, data: bytes) -> LoadedDetector:
-    """Load a candidate's checkpoint, given as safetensors, with a card that is not calibrated."""
-    config = candidate.config
-    network = build(config.architecture)
-    network.load_state_dict(
-        {
-            k: v.float() if v.is_floating_point() else v
-            for k, v in safetensors.torch.load(data).items()
-        }
-    )
-    card = Card(
-        name=config.name.removeprefix(f"{candidate.dataset.modality}_"),
-        modality=candidate.dataset.modality,
-        sha256=sha256(data).hexdigest(),
-        created=datetime.now(UTC).date().isoformat(),
-        architecture=config.architecture,
-        preprocessing=config.preprocessing,
-        operating_point=UNCALIBRATED,
-        metrics={},
-        metrics_by_generator={},
-        data=data_sources(candidate.scans),
-        intended_use=config.intended_use,
-        limits=tuple(config.limits),
-        training={
-            "system": config.name,
-            "dataset": config.dataset,
-            "seed": config.seed,
-            "initialisation": candidate.paths.initialisation.read_text("utf-8").strip(),
-            "torch": torch.__version__,
-        },
-    )
-    return LoadedDetector(network=network.eval(), card=card)
-
-
-def data_sources(scans: Sequence[Scan]) -> tuple[DataSource, ...]:
-    """Return what each source, and each generator, contributed."""
-    groups: dict[str, list[Scan]] = {}
-    for scan in scans:
-        made_here = scan.label is Label.FAKE and scan.seed
-        name = f"{scan.generator} (made here)" if made_here else scan.source
-        groups.setdefault(name, []).append(scan)
-    return tuple(
-        DataSource(
-            name=name,
-            use=", ".join(side for side in SIDES if any(s.side == side for s in group)),
-            scans=len(group),
-            patients=len({s.person for s in group if s.origin or not s.seed}),
-            licence="; ".join(sorted({s.licence for s in group if s.licence})),
-        )
-        for name, group in sorted(groups.items())
-    )
 
 
 def _require_current_left_out(candidate: Candidate) -> None:

@@ -8,7 +8,6 @@ the next publication or rollback finishes what was begun.
 """
 
 import json
-import os
 import shutil
 import tomllib
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from app.detection.card import Card, read_card
 from app.detection.weights import ACTIVE_FILE, CHECKPOINT_SUFFIX, with_active
 from app.errors import VeriscanError
 from training.errors import RollbackError
+from training.runs import write_whole
 
 FORMER_DIR = "former"
 """Below each modality's folder; git ignores it, since its history has what was committed."""
@@ -146,8 +146,8 @@ class Shelf:
 
     def _replace(self, name: str, checkpoint: bytes, card: bytes) -> None:
         checkpoint_path, card_path = self._paths(name)
-        _write(_partial(checkpoint_path), checkpoint)
-        _write(_partial(card_path), card)
+        write_whole(_partial(checkpoint_path), checkpoint)
+        write_whole(_partial(card_path), card)
         self._keep(name)
         self._swap(name)
 
@@ -212,14 +212,14 @@ class Shelf:
     def _write_history(self, history: list[Served]) -> None:
         self.former.mkdir(parents=True, exist_ok=True)
         content = json.dumps([{"name": s.name, "sha256": s.sha256} for s in history], indent=2)
-        write_durably(self.former / SERVED_FILE, (content + "\n").encode())
+        write_whole(self.former / SERVED_FILE, (content + "\n").encode())
 
 
 def choose(weights_dir: Path, modality: str, name: str) -> None:
     """Name the checkpoint that serves a modality in ``active.toml``."""
     content = with_active(weights_dir, modality, name)
     weights_dir.mkdir(parents=True, exist_ok=True)
-    write_durably(weights_dir / ACTIVE_FILE, content)
+    write_whole(weights_dir / ACTIVE_FILE, content)
 
 
 def _active(weights_dir: Path) -> dict[str, str]:
@@ -229,17 +229,3 @@ def _active(weights_dir: Path) -> dict[str, str]:
 
 def _partial(path: Path) -> Path:
     return path.with_name(path.name + PARTIAL_SUFFIX)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all, even if the power fails."""
-    _write(_partial(path), data)
-    _partial(path).replace(path)
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file and wait until the disk has it, so that what is renamed later is whole."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())

@@ -5,14 +5,13 @@ import pytest
 from app.detection.architectures import architectures
 from app.detection.card import ArchitectureSpec
 from app.detection.spec import modalities
-from tests.training.lab import a_phase, dataset_config, system_config
+from tests.training.lab import a_phase, system_config
 from training.classifiers.initialisation import INITIALISERS
 from training.config import (
     CONFIGS_DIR,
     DATASETS_DIR,
     Budget,
     DiagnosisConfig,
-    FakesConfig,
     L2Config,
     SideShares,
     load_dataset_config,
@@ -271,7 +270,6 @@ def test_a_budget_cuts_every_phase_and_shrinks_the_network_with_its_input() -> N
 
 def test_a_budget_without_limits_changes_nothing() -> None:
     assert system_config().within(Budget()) == system_config()
-    assert dataset_config().within(Budget()) == dataset_config()
 
 
 def test_a_budget_never_enlarges() -> None:
@@ -288,22 +286,6 @@ def test_a_budget_limits_the_steps_of_an_epoch_that_shows_every_scan() -> None:
     config = system_config(sampling="epoch", phases=[phase])
 
     assert config.within(Budget(max_steps_per_epoch=7)).phases[0].steps_per_epoch == 7
-
-
-def test_a_budget_makes_a_data_set_of_its_own_with_cheaper_generators() -> None:
-    config = dataset_config(
-        fakes=[
-            FakesConfig(generator="dcgan", arguments={"epochs": 120, "width": 8}),
-            FakesConfig(generator="inpainting_gan", arguments={"steps": 3}),
-        ]
-    )
-    budget = Budget(max_epochs=1, max_scans=50, max_generator_epochs=10, max_generator_steps=100)
-
-    cut = config.within(budget)
-
-    assert cut.name == "drawn_lungs-50scans-10generator-epochs-100generator-steps"
-    assert cut.max_scans == 50
-    assert [f.arguments for f in cut.fakes] == [{"epochs": 10, "width": 8}, {"steps": 3}]
 
 
 @pytest.mark.parametrize("limits", [{"max_epochs": 0}, {"image_size": 64}, {"image_size": 100}])

@@ -16,6 +16,7 @@ from app.detection.card import Card, Estimate, read_card
 from app.detection.labels import Label
 from app.detection.weights import active_checkpoint, load_detector
 from tests.training.lab import a_phase, a_scan, dataset_config, system_config, write_dataset
+from training.candidate import Candidate, data_sources
 from training.classifiers.calibration import calibrate
 from training.classifiers.train import Hardware, train
 from training.config import DiagnosisConfig, FakesConfig
@@ -31,7 +32,7 @@ from training.errors import (
 from training.evaluation.left_out import LeftOut, made_with, write_left_out
 from training.evaluation.predict import predict
 from training.evaluation.report import Report
-from training.publish import Candidate, data_sources, publish
+from training.publish import publish
 from training.runs import SystemPaths
 from training.shelf import Shelf
 

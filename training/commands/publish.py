@@ -40,10 +40,10 @@ def command(
     robustness_scans: int,
 ) -> None:
     """Calibrate on validation, measure once on the test side and write weights with their card."""
+    from training.candidate import Candidate
     from training.config import load_dataset_config, load_system_config
     from training.evaluation.robustness import Sample
     from training.fakes.produce import read_dataset
-    from training.publish import Candidate
     from training.publish import publish as stage
 
     config = load_system_config(system)

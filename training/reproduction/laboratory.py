@@ -6,6 +6,7 @@ from inspect import signature
 from pathlib import Path
 
 from app.detection.weights import LoadedDetector
+from training.candidate import Candidate, trained_detector
 from training.classifiers.train import Hardware, train
 from training.config import (
     Budget,
@@ -21,7 +22,6 @@ from training.data.prepare import prepare
 from training.errors import ShortcutError, StageMissingError, TrainingError
 from training.fakes.base import generators
 from training.fakes.produce import produce, read_dataset
-from training.publish import Candidate, trained_detector
 from training.recipe import at_most
 from training.runs import DatasetPaths, SystemPaths, dataset_paths, system_paths
 
@@ -82,7 +82,7 @@ class Laboratory:
         if allowed != FULL and config.initialisation == "imagenet":
             # A try-out should not end where a model hub is out of reach; the table says what was.
             config = replace(config, initialisation="imagenet_or_random")
-        dataset = _frugal(load_dataset_config(documented.dataset).within(allowed), allowed)
+        dataset = dataset_within(load_dataset_config(documented.dataset), allowed)
         return Setting(system=config, dataset=dataset, documented=documented)
 
     def system_paths(self, config: SystemConfig) -> SystemPaths:
@@ -149,19 +149,24 @@ class Laboratory:
         return trained_detector(candidate, paths.best_checkpoint.read_bytes())
 
 
-def _frugal(config: DatasetConfig, budget: Budget) -> DatasetConfig:
-    """Return a data set whose generators make no more than is used, and learn no longer."""
-    return replace(config, fakes=[_frugal_fakes(fakes, budget) for fakes in config.fakes])
+def dataset_within(config: DatasetConfig, budget: Budget) -> DatasetConfig:
+    """Return a data set cut down to a budget, under a name of its own."""
+    return replace(
+        config,
+        name=config.name + budget.dataset_suffix,
+        max_scans=at_most(config.max_scans, budget.max_scans),
+        fakes=[_cheaper(fakes, budget) for fakes in config.fakes],
+    )
 
 
-def _frugal_fakes(fakes: FakesConfig, budget: Budget) -> FakesConfig:
-    """Limit what a generator takes by default, too, and make one fake a scan if scans are few."""
+def _cheaper(fakes: FakesConfig, budget: Budget) -> FakesConfig:
+    """Let a generator learn no longer than allowed, and make one fake a scan if scans are few."""
     limits = {"epochs": budget.max_generator_epochs, "steps": budget.max_generator_steps}
     parameters = signature(generators()[fakes.generator]).parameters
     shorter = {
-        name: at_most(parameters[name].default, limit)
+        name: at_most(fakes.arguments.get(name, parameters[name].default), limit)
         for name, limit in limits.items()
-        if limit is not None and name in parameters and name not in fakes.arguments
+        if limit is not None and name in parameters
     }
-    shortened = replace(fakes, arguments=fakes.arguments | shorter)
-    return replace(shortened, per_real=1, per_real_of={}) if budget.max_scans else shortened
+    cheaper = replace(fakes, arguments=fakes.arguments | shorter)
+    return replace(cheaper, per_real=1, per_real_of={}) if budget.max_scans else cheaper

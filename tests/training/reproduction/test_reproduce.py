@@ -9,14 +9,14 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.factories import png_bytes
-from tests.training.lab import make_lung, write_manifest
+from tests.training.lab import dataset_config, make_lung, write_manifest
 from training.cli import main
-from training.config import Budget, load_dataset_config, load_system_config
+from training.config import Budget, FakesConfig, load_dataset_config, load_system_config
 from training.errors import NoDiagnosisError, StaleRunError
 from training.fakes.base import create
 from training.reproduction import class_fakes
 from training.reproduction.accuracy_drop import accuracy_drop
-from training.reproduction.laboratory import Laboratory
+from training.reproduction.laboratory import Laboratory, dataset_within
 from training.reproduction.outcome import cut_in_words, read_outcome
 from training.reproduction.run import EXPERIMENTS
 
@@ -315,6 +315,23 @@ def test_what_a_budget_cuts_is_said_in_words() -> None:
         "96 px, 2 epochs, 5 steps an epoch, 30 scans a side, generators 3 epochs or 9 steps"
     )
     assert cut_in_words(laboratory.setting("lung_ct_cnn1", Budget()), Budget()) == ""
+
+
+def test_a_budget_makes_a_data_set_of_its_own_with_cheaper_generators() -> None:
+    config = dataset_config(
+        fakes=[
+            FakesConfig(generator="dcgan", arguments={"epochs": 120, "width": 8}),
+            FakesConfig(generator="inpainting_gan", arguments={"steps": 3}),
+        ]
+    )
+    budget = Budget(max_epochs=1, max_scans=50, max_generator_epochs=10, max_generator_steps=100)
+
+    cut = dataset_within(config, budget)
+
+    assert cut.name == "drawn_lungs-50scans-10generator-epochs-100generator-steps"
+    assert cut.max_scans == 50
+    assert [f.arguments for f in cut.fakes] == [{"epochs": 10, "width": 8}, {"steps": 3}]
+    assert dataset_within(config, Budget()) == config
 
 
 def test_a_generator_is_cut_short_even_where_its_config_leaves_the_length_open() -> None:
