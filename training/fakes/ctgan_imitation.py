@@ -18,25 +18,16 @@ detectors do not learn a single network's hand.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from tqdm import tqdm
 
 from training.data.images import read_grey
 from training.fakes.base import Fake, Generator, changes_enough, register
-from training.fakes.cube_lessons import (
-    SURROUNDED,
-    cube_of,
-    drawn_nodule,
-    lesson,
-    sketched,
-    window_side,
-)
+from training.fakes.cube_lessons import cube_of, drawn_nodule, lesson, sketched, window_side
 from training.fakes.cube_painters import (
     CUBE_SIDE,
     Apprenticeship,
@@ -44,8 +35,15 @@ from training.fakes.cube_painters import (
     Lessons,
     condition,
 )
+from training.fakes.cube_places import (
+    KINDS_OF_EDIT,
+    KINDS_OF_LESSON,
+    Place,
+    choose_place,
+    pools,
+)
 from training.fakes.hounsfield import Hounsfield
-from training.fakes.sites import Points, lung_mask, sites_within
+from training.fakes.sites import Points, lung_mask
 from training.fakes.steps import Training
 from training.fakes.touch_up import (
     Equaliser,
@@ -63,29 +61,10 @@ from training.seeding import generator_for
 
 TAMPERS = ("injection", "removal")
 ATTEMPTS = 12
-MARGIN_DEPTH = 2, 12  # pixels from the lung's rim, where many nodules grow
 LEAST_HU, GREATEST_HU = -1000.0, 2000.0
 COPIED = 0.2  # share of the edits whose noise is copied
 REMOVAL_NOISE_HU = (22.0, 42.0)
 KERNELS: dict[Kernel, float] = {"gaussian": 0.5, "cone": 0.4, "paraboloid": 0.1}
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A region to edit: its middle in pixels, and how many pixels its cube and window have."""
-
-    row: int
-    column: int
-    cube_side: int
-
-    @property
-    def side(self) -> int:
-        return round(SURROUNDED * self.cube_side)
-
-    @property
-    def window(self) -> tuple[slice, slice]:
-        top, left = self.row - self.side // 2, self.column - self.side // 2
-        return slice(top, top + self.side), slice(left, left + self.side)
 
 
 @register("ctgan_imitation")
@@ -156,9 +135,9 @@ class CTGANImitation(Generator):
             if scale is None:
                 continue
             rng = generator_for("lesson", tamper, seed, path.name)
-            pools = _pools(grey, lungs)
+            offered = pools(grey, lungs)
             for _ in range(self.patches_per_scan):
-                place = self._place(pools, _KINDS_OF_LESSON[tamper], grey.shape, rng)
+                place = choose_place(offered, KINDS_OF_LESSON[tamper], self.sides, grey.shape, rng)
                 if place is not None:
                     units = resampled(scale.units(grey[place.window]), window_side())
                     patch, sketch = lesson(cube_of(units), tamper, rng)
@@ -172,23 +151,6 @@ class CTGANImitation(Generator):
             sketches=torch.from_numpy(np.stack(sketches))[:, None],
         )
 
-    def _place(
-        self,
-        pools: dict[str, Points],
-        kinds: dict[str, float],
-        shape: tuple[int, ...],
-        rng: np.random.Generator,
-    ) -> _Place | None:
-        cube_side = int(rng.integers(self.sides[0], self.sides[1] + 1))
-        reach = round(SURROUNDED * cube_side) // 2 + 1
-        kind = str(rng.choice(list(kinds), p=list(kinds.values())))
-        points = pools[kind]
-        inside = points[((points >= reach) & (points < np.array(shape) - reach)).all(axis=1)]
-        if len(inside) == 0:
-            return None
-        row, column = inside[rng.integers(len(inside))]
-        return _Place(int(row), int(column), cube_side)
-
     def make(self, original: NDArray[np.float32] | None, *, seed: int) -> Fake | None:
         """Edit one place of an authentic slice; None if it offers none."""
         if original is None:
@@ -199,12 +161,12 @@ class CTGANImitation(Generator):
         scale = Hounsfield.of(original, lungs)
         if scale is None:
             return None
-        pools = _pools(original, lungs)
+        offered = pools(original, lungs)
         for _ in range(ATTEMPTS):
-            place = self._place(pools, _KINDS_OF_EDIT[tamper], original.shape, rng)
+            place = choose_place(offered, KINDS_OF_EDIT[tamper], self.sides, original.shape, rng)
             if place is None:
                 continue
-            noise = self._noise(scale, original, pools["plain"], place, tamper, rng)
+            noise = self._noise(scale, original, offered["plain"], place, tamper, rng)
             units, share = self._edit(scale.units(original[place.window]), noise, tamper, rng)
             fake = _fake(original, place, scale.grey(units), share, tamper)
             if changes_enough(fake, original):
@@ -216,7 +178,7 @@ class CTGANImitation(Generator):
         scale: Hounsfield,
         original: NDArray[np.float32],
         plain: Points,
-        place: _Place,
+        place: Place,
         tamper: str,
         rng: np.random.Generator,
     ) -> Units:
@@ -258,43 +220,25 @@ class CTGANImitation(Generator):
         return removed(painted_units, noise, original, weights), weights
 
 
-_KINDS_OF_LESSON = {
-    "injection": {"plain": 0.7, "structures": 0.1, "margins": 0.2},
-    "removal": {"plain": 0.65, "structures": 0.0, "margins": 0.35},
-}
-_KINDS_OF_EDIT = {
-    "injection": {"plain": 0.7, "structures": 0.1, "margins": 0.2},
-    "removal": {"plain": 0.2, "structures": 0.5, "margins": 0.3},
-}
-
-
-def _pools(grey: NDArray[np.float32], lungs: NDArray[np.bool_]) -> dict[str, Points]:
-    """Return places for edits: on spots, in plain lung, near the lung's rim."""
-    sites = sites_within(lungs, grey)
-    depth = ndimage.distance_transform_edt(lungs)
-    margins = np.argwhere((depth >= MARGIN_DEPTH[0]) & (depth <= MARGIN_DEPTH[1]))
-    return {"structures": sites.structures, "plain": sites.plain, "margins": margins}
-
-
 def _copied(
     scale: Hounsfield,
     original: NDArray[np.float32],
     plain: Points,
-    place: _Place,
+    place: Place,
     rng: np.random.Generator,
 ) -> Units | None:
     """Return another place's noise, None if it has none to give."""
     if len(plain) == 0:
         return None
     row, column = plain[rng.integers(len(plain))]
-    region = original[_Place(int(row), int(column), place.cube_side).window]
+    region = original[Place(int(row), int(column), place.cube_side).window]
     whole = region.shape == (place.side, place.side)
     return copied_noise(scale.units(region)) if whole else None
 
 
 def _fake(
     original: NDArray[np.float32],
-    place: _Place,
+    place: Place,
     edited: NDArray[np.float32],
     share: Units,
     tamper: str,

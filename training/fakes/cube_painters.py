@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from training.fakes.checkpoints import Stateful
+from training.fakes.device import best_device
 
 CUBE_SIDE = 32  # voxels of 1 mm
 HOLE_SIDE = 20
@@ -88,11 +89,11 @@ class Snapshots:
         self.states: list[dict[str, Tensor]] = []
 
     def take(self, painter: nn.Module) -> None:
-        """Keep the painter as it is now, in half precision."""
+        """Keep the painter as it is now, in half precision, in main memory."""
         state = painter.state_dict()
         self.states.append(
             {
-                k: v.detach().clone().half() if v.is_floating_point() else v.clone()
+                k: v.detach().clone().half().cpu() if v.is_floating_point() else v.clone().cpu()
                 for k, v in state.items()
             }
         )
@@ -139,6 +140,8 @@ class Lessons:
 class Apprenticeship:
     """Adversarial training of one painter; everything of it that a checkpoint has to hold.
 
+    It takes place on a GPU where there is one; snapshots paint their small patches on the CPU.
+
     Args:
         width: Channels of the painter's first layer.
         seed: Of initialisation.
@@ -146,8 +149,9 @@ class Apprenticeship:
 
     def __init__(self, width: int, *, seed: int) -> None:
         torch.manual_seed(seed)
-        self.painter = CubePainter(width)
-        self.critic = _critic(width)
+        self.device = best_device()
+        self.painter = CubePainter(width).to(self.device)
+        self.critic = _critic(width).to(self.device)
         self.optimiser_p = torch.optim.Adam(self.painter.parameters(), PAINTER_RATE, betas=BETAS)
         self.optimiser_c = torch.optim.Adam(self.critic.parameters(), CRITIC_RATE, betas=BETAS)
         self.snapshots = Snapshots()
@@ -165,6 +169,7 @@ class Apprenticeship:
 
     def step(self, patches: Tensor, sketches: Tensor) -> None:
         """Learn from one batch."""
+        patches, sketches = patches.to(self.device), sketches.to(self.device)
         conditions = condition(patches, sketches)
         painted = self.painter(conditions)
         right, wrong = (
