@@ -11,6 +11,8 @@ from tqdm import tqdm
 from training.fakes.checkpoints import Stateful, load_checkpoint, save_checkpoint
 from training.seeding import generator_for, seed_for
 
+LEAST_SAVES = 10
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
@@ -25,7 +27,8 @@ class Training:
         parts: Networks and optimisers, everything that a checkpoint has to hold.
         steps: Optimiser steps in all.
         seed: Of everything that the steps draw.
-        save_every: Steps from one checkpoint to the next.
+        save_every: Steps from one checkpoint to the next, at most; a short training, whose steps
+            may be slow ones on a CPU, is saved ten times.
     """
 
     title: str
@@ -47,9 +50,10 @@ class Training:
         bar = tqdm(
             numbers, self.title, initial=numbers.start, total=self.steps, unit="step", leave=False
         )
+        often = min(self.save_every, max(1, self.steps // LEAST_SAVES))
         for number in bar:
             torch.manual_seed(seed_for(self.title, self.seed, number))
             yield generator_for(self.title, self.seed, number)
             done = number + 1
-            if done % self.save_every == 0 or done == self.steps:
+            if done % often == 0 or done == self.steps:
                 save_checkpoint(self.folder, self.parts, done)

@@ -54,6 +54,13 @@ def test_the_last_step_is_saved_whatever_its_number(tmp_path: Path) -> None:
     assert torch.load(tmp_path / CHECKPOINT_NAME, weights_only=True)["done"] == 3
 
 
+def test_a_short_training_loses_a_tenth_of_its_steps_at_most(tmp_path: Path) -> None:
+    with pytest.raises(StoppedError):
+        walk(tmp_path, steps=40, stop_at=39, save_every=500)
+
+    assert torch.load(tmp_path / CHECKPOINT_NAME, weights_only=True)["done"] == 36
+
+
 def test_a_finished_training_has_no_steps_left(tmp_path: Path) -> None:
     before = walk(tmp_path, steps=3).weight.item()
 

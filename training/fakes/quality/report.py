@@ -22,7 +22,7 @@ from training.fakes.quality.distances import (
     kernel_distance,
     nearest_distances,
 )
-from training.fakes.quality.trunks import TrunkMissingError, load_trunk
+from training.fakes.quality.trunks import TrunkMissingError, load_trunk, trunk_is_here
 from training.fakes.squares import read_squares
 from training.runs import write_whole
 from training.seeding import generator_for
@@ -55,6 +55,8 @@ class Figure:
 def describe(folder: Path, fakes: Sequence[Scan], originals: Sequence[Scan]) -> None:
     """Write a generator's figures and its contact sheet, unless they are there.
 
+    What could not be measured for want of a network's weights is measured once they are there.
+
     Args:
         folder: The generator's.
         fakes: Rows of all its fakes.
@@ -62,7 +64,7 @@ def describe(folder: Path, fakes: Sequence[Scan], originals: Sequence[Scan]) -> 
     """
     digest = sha256("\n".join(f"{s.path.name} {s.seed}" for s in fakes).encode()).hexdigest()
     path = folder / QUALITY_FILE
-    if not fakes or (path.exists() and json.loads(path.read_bytes())["fakes_sha256"] == digest):
+    if not fakes or _is_described(path, digest):
         return
     report = {
         "generator": fakes[0].generator,
@@ -72,6 +74,14 @@ def describe(folder: Path, fakes: Sequence[Scan], originals: Sequence[Scan]) -> 
     }
     write_sheet(folder / SHEET_FILE, _some(fakes, SHOWN))
     write_whole(path, (json.dumps(report, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def _is_described(path: Path, digest: str) -> bool:
+    if not path.exists():
+        return False
+    written = json.loads(path.read_bytes())
+    unseen = written["figures"]["frechet_distance"]["value"] is None
+    return bool(written["fakes_sha256"] == digest) and not (unseen and trunk_is_here())
 
 
 def measure(fakes: Sequence[Scan], originals: Sequence[Scan]) -> dict[str, Figure]:

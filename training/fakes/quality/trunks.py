@@ -73,18 +73,29 @@ def load_trunk() -> Trunk:
     Raises:
         TrunkMissingError: There are none.
     """
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    files = []
+    files = _files()
     for architecture, (classifier, side) in ARCHITECTURES.items():
-        weights = models.get_model_weights(architecture)[WEIGHTS]
-        files.append(Path(weights.url).name)
-        if not (folder / files[-1]).is_file():
+        file = files[architecture]
+        if not file.is_file():
             continue
-        network = models.get_model(architecture, weights=weights)
+        network = models.get_model(architecture, weights=WEIGHTS)
         setattr(network, classifier, nn.Identity())
-        name = f"{architecture} as built by torchvision, weights of {_origin(folder / files[-1])}"
+        name = f"{architecture} as built by torchvision, weights of {_origin(file)}"
         return Trunk(name, network.eval().to(best_device()), side)
-    raise TrunkMissingError(files, folder)
+    folder = next(iter(files.values())).parent
+    raise TrunkMissingError([file.name for file in files.values()], folder)
+
+
+def trunk_is_here() -> bool:
+    """Return whether there are weights to see images with."""
+    return any(file.is_file() for file in _files().values())
+
+
+def _files() -> dict[str, Path]:
+    """Return where the weights of each architecture have to lie."""
+    folder = Path(torch.hub.get_dir()) / "checkpoints"
+    urls = {name: models.get_model_weights(name)[WEIGHTS].url for name in ARCHITECTURES}
+    return {name: folder / Path(url).name for name, url in urls.items()}
 
 
 def _origin(file: Path) -> str:

@@ -16,6 +16,9 @@ from training.fakes.quality.contact_sheet import square_around, write_sheet
 from training.fakes.quality.report import describe, measure
 from training.fakes.quality.trunks import TrunkMissingError, load_trunk
 
+NOTHING_MEASURED = dict.fromkeys(
+    ("frechet_distance", "kernel_distance"), report.Figure(note="not measured")
+)
 SMALL = {"mobilenet_v3_small": ("classifier", 32)}
 
 
@@ -132,11 +135,27 @@ def test_the_report_is_written_once_and_anew_for_other_fakes(
         *("frechet_distance", "kernel_distance", "nearest_training_scan"),
     }
 
-    monkeypatch.setattr(report, "measure", lambda *_: {})
+    monkeypatch.setattr(report, "_distances", lambda *_: NOTHING_MEASURED)
     describe(folder, fakes, reals)
     assert json.loads((folder / "quality.json").read_bytes()) == written
     describe(folder, fakes[:5], reals)
     assert json.loads((folder / "quality.json").read_bytes())["fakes"] == 5
+
+
+def test_what_was_not_measured_for_want_of_weights_is_measured_once_they_are_there(
+    reals: list[Scan], tmp_path: Path, stocked: Path
+) -> None:
+    fakes, elsewhere = blocks(tmp_path), stocked.rename(tmp_path / "elsewhere.pth")
+    describe(tmp_path, fakes, reals)
+    without = json.loads((tmp_path / "quality.json").read_bytes())["figures"]
+    elsewhere.rename(stocked)
+
+    describe(tmp_path, fakes, reals)
+
+    figures = json.loads((tmp_path / "quality.json").read_bytes())["figures"]
+    assert without["frechet_distance"]["value"] is None
+    assert figures["frechet_distance"]["value"] is not None
+    assert figures["nearest_training_scan"] == without["nearest_training_scan"]
 
 
 def test_of_no_fakes_there_is_no_report(reals: list[Scan], tmp_path: Path) -> None:
