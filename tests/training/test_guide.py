@@ -30,6 +30,14 @@ for line in sys.stdin:
 """
 
 
+def test_every_test_that_the_guide_names_is_there() -> None:
+    named = set(re.findall(r"`(test_\w+)`", GUIDE))
+    written = "\n".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert len(named) > 20
+    assert sorted(name for name in named if f"def {name}(" not in written) == []
+
+
 def files() -> dict[str, str]:
     """Return the files of the guide by their path, the path's line included."""
     return {path: f"# {path}\n{text}" for path, text in FILE_BLOCK.findall(GUIDE)}
