@@ -40,7 +40,7 @@ server-setup: ## install what the server needs, no more
 run: server-setup ## serve on http://127.0.0.1:8000 (PORT and VERISCAN_… change that, see README)
 	@exec $(BIN)/python -m gunicorn --config app/gunicorn_conf.py wsgi:application
 
-test: lint browser postgresql ## check style and types, and run every test
+test: lint audit browser postgresql ## check style, types and pins, and run every test
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: setup ## check style, types and for insecure code
@@ -50,10 +50,8 @@ lint: setup ## check style, types and for insecure code
 	@$(BIN)/python -m bandit --quiet --recursive --severity-level medium --configfile pyproject.toml \
 		app training wsgi.py
 
-audit: $(BIN)/python ## ask the advisory database about known holes in what is pinned (needs the network)
-	@$(BIN)/python -m venv --clear $(VENV)/audit
-	@$(VENV)/audit/bin/python -m pip install --disable-pip-version-check --quiet pip-audit==2.10.1
-	@$(VENV)/audit/bin/pip-audit --no-deps --disable-pip $(addprefix --requirement ,$(ALL_REQUIREMENTS))
+audit: setup ## ask for known holes in what is pinned; out of reach of the network it says so
+	@$(BIN)/python -m tests.dependency_audit $(ALL_REQUIREMENTS)
 
 format: setup ## put the code into the project's style
 	@$(BIN)/python -m ruff check --fix-only $(SOURCES)
