@@ -13,6 +13,9 @@ from app.storage.words import words_of
 MAX_NOTE_CHARACTERS = 2000
 MAX_TAGS = 10
 MAX_TAG_CHARACTERS = 40
+# To compose a long run of accents takes time in the square of its length: 60,000 of them would keep
+# every thread of the server waiting for ten seconds. So typed text is measured first.
+MAX_TYPED_FOR_ONE = 4
 LINE_BREAKS = frozenset("\n\t")
 
 
@@ -72,6 +75,8 @@ def checked_text(text: str) -> str:
     Raises:
         NoteTooLongError: It has more than 2,000 characters.
     """
+    if len(text) > MAX_NOTE_CHARACTERS * MAX_TYPED_FOR_ONE:
+        raise NoteTooLongError(MAX_NOTE_CHARACTERS)
     kept = _printable("\n".join(text.splitlines())).strip()
     if len(kept) > MAX_NOTE_CHARACTERS:
         raise NoteTooLongError(MAX_NOTE_CHARACTERS)
@@ -95,7 +100,13 @@ def checked_tags(text: str) -> tuple[str, ...]:
 
 
 def checked_tag(text: str) -> str:
-    """Return a tag as it is kept: ``#CT-GAN `` is ``ct-gan``."""
+    """Return a tag as it is kept: ``#CT-GAN `` is ``ct-gan``.
+
+    Raises:
+        TagTooLongError: It is far longer than any tag.
+    """
+    if len(text) > MAX_TAG_CHARACTERS * MAX_TYPED_FOR_ONE:
+        raise TagTooLongError(MAX_TAG_CHARACTERS)
     return " ".join(_printable(text).lower().strip().removeprefix("#").split())
 
 

@@ -25,7 +25,14 @@ from app.services.analyses.history_export import csv_pieces, json_pieces
 from app.web.context import services, viewer
 from app.web.filters import plain_day
 from app.web.guards import signed_in
-from app.web.history.query import HistoryQuery, place_arguments, read_ids, read_query, without
+from app.web.history.query import (
+    HistoryQuery,
+    place_arguments,
+    read_ids,
+    read_moment,
+    read_query,
+    without,
+)
 from app.web.history.rows import rows_of_history
 from app.web.offers import title_of
 from app.web.wording import OUTCOMES
@@ -229,9 +236,7 @@ def _chosen() -> Chosen:
     query = read_query(sent)
     try:
         ids, studies = read_ids(sent), read_ids(sent, "study")
-        seen = datetime.fromisoformat(sent["seen"]) if "seen" in sent else datetime.now(UTC)
-        if seen.tzinfo is None:
-            raise ValueError
+        seen = read_moment(sent["seen"]) if "seen" in sent else datetime.now(UTC)
     except ValueError:
         query.form.refuse("", "It cannot be told which analyses are meant. Tick them again.")
         return Chosen(wanted=query.wanted, arguments=(), is_nothing=True, query=query)

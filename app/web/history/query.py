@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from werkzeug.datastructures import MultiDict
 
 from app.detection.spec import modalities
+from app.errors import TagTooLongError
 from app.records import HistoryFilter, HistoryOrder, HistoryPlace, Outcome
 from app.services.analyses.history import Place, sought_words
 from app.services.analyses.notes import checked_tag
@@ -102,7 +103,7 @@ def read_query(sent: Sent) -> HistoryQuery:
         since=since,
         until=until,
         words=_words(form),
-        tag=checked_tag(form["tag"]),
+        tag=_tag(form),
         is_scored=order.is_by_score,
     )
     return HistoryQuery(
@@ -149,12 +150,21 @@ def _choice(form: Form, name: str, choices: type[Choice]) -> Choice | None:
 
 def _words(form: Form) -> tuple[str, ...]:
     text = form["q"]
-    words = sought_words(text)
-    if len(text) > MAX_TEXT_CHARACTERS or len(words) > MAX_WORDS:
+    is_endless = len(text) > MAX_TEXT_CHARACTERS  # what that takes apart is not bounded in time
+    words = () if is_endless else sought_words(text)
+    if is_endless or len(words) > MAX_WORDS:
         form.refuse("q", f"Look for at most {MAX_WORDS} words at once.")
     elif text and not words:
         form.refuse("q", "Look for words or numbers, not for signs alone.")
     return words
+
+
+def _tag(form: Form) -> str:
+    try:
+        return checked_tag(form["tag"])
+    except TagTooLongError as error:
+        form.refuse("tag", str(error))
+        return ""
 
 
 # --- days in the viewer's zone --------------------------------------------------------------
@@ -208,7 +218,7 @@ def _zones() -> frozenset[str]:
 
 
 def _place(form: Form, order: HistoryOrder) -> Place | None:
-    read_key = _score if order.is_by_score else _moment
+    read_key = _score if order.is_by_score else read_moment
     for name in PLACES:
         if form[name]:
             try:
@@ -230,7 +240,12 @@ def _score(text: str) -> float:
     return score
 
 
-def _moment(text: str) -> datetime:
+def read_moment(text: str) -> datetime:
+    """Return a moment of an address, which is one in every zone.
+
+    Raises:
+        ValueError: It is none, or without a zone; the message is for the person.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None or not FIRST_YEAR <= moment.year <= LAST_YEAR:
         raise ValueError(LOST)

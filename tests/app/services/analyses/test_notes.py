@@ -1,3 +1,5 @@
+from time import process_time
+
 import pytest
 
 from app.errors import NoteTooLongError, NotFoundError, TagTooLongError, TooManyTagsError
@@ -45,6 +47,18 @@ def test_what_is_too_long_or_too_much_is_refused() -> None:
         checked_tags("x" * 41)
     with pytest.raises(TooManyTagsError, match="at most 10 tags"):
         checked_tags(",".join("abcdefghijk"))
+
+
+def test_an_endless_run_of_accents_is_refused_at_once() -> None:
+    endless = "a" + "\u0301\u0316" * 30_000
+    before_s = process_time()
+
+    with pytest.raises(NoteTooLongError):
+        checked_text(endless)
+    with pytest.raises(TagTooLongError):
+        checked_tags(endless)
+
+    assert process_time() - before_s < 1
 
 
 def test_a_note_is_for_the_owner_of_the_analysis_alone(services: Services) -> None:

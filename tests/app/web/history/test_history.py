@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
+from time import process_time
 from uuid import UUID, uuid4
 
 import pytest
@@ -206,6 +207,7 @@ def test_a_note_cannot_bring_its_own_markup(owner: Browser) -> None:
         ("q=%25%25", "Look for words or numbers"),
         ("q=a+b+c+d+e+f+g+h+i", "at most 8 words"),
         ("q=" + "a" * 201, "at most 8 words"),
+        ("tag=" + "a" * 161, "A tag has at most 40 characters."),
         ("after=x", "This address leads nowhere"),
         ("after=2026-11-20_" + "0" * 32, "This address leads nowhere"),
         ("before=9999-12-31T23:59:59-12:00_" + "0" * 32, "This address leads nowhere"),
@@ -229,6 +231,18 @@ def test_odd_text_does_no_harm(library: Library, text: str) -> None:
     for name in ("q", "tag", "modality", "after", "page"):
         assert library.browser.client.get(f"/analyses?{name}={text}").status_code in (200, 422)
     assert len(listed(library.browser.get("/analyses"))) == module.PER_PAGE
+
+
+@pytest.mark.parametrize("name", ["q", "tag"])
+def test_an_endless_run_of_accents_keeps_nobody_waiting(library: Library, name: str) -> None:
+    form = {name: "a" + "\u0301\u0316" * 30_000}
+    before_s = process_time()
+
+    response = library.browser.send("/analyses/delete", form, content_type="multipart/form-data")
+
+    assert response.status_code == 422
+    assert "at most" in response.text
+    assert process_time() - before_s < 2
 
 
 @pytest.mark.parametrize("page", ["0", "-1", "x", "999999999999999999999999", "²"])
@@ -391,6 +405,8 @@ def test_nothing_is_deleted_without_ticks_or_without_being_sure(library: Library
         "id=../../etc",
         "all=yes&seen=then",
         "all=yes&seen=2026-11-20",
+        "all=yes&seen=0001-01-01T00:00:00%2B14:00",
+        "all=yes&seen=9999-12-31T23:59:59-14:00",
         "id=" + "&id=".join("x" * 300),
     ],
 )
