@@ -1,7 +1,7 @@
 """Accounts: changing, administering and deleting them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from uuid import UUID
 
 from app.errors import (
@@ -12,10 +12,8 @@ from app.errors import (
 )
 from app.records import Role, User
 from app.services.accounts.fields import checked_email, checked_mobile
-from app.services.accounts.mail import MailService
-from app.services.accounts.passwords import PasswordService
-from app.services.accounts.sessions import SessionService
-from app.services.accounts.sign_in import SignInService
+from app.services.accounts.identity import Identity
+from app.services.accounts.throttle import REGISTRATIONS
 from app.services.audit import AuditService
 from app.storage.users import UserStore
 
@@ -27,22 +25,12 @@ If it was not you, tell the administrator of your server at once.
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
-    """What lets a user in, and keeps them in."""
-
-    passwords: PasswordService
-    sessions: SessionService
-    sign_in: SignInService
-
-
 class AccountService:
     """Finds, changes and deletes accounts.
 
     Args:
         users: Where the accounts are.
-        access: What lets their users in.
-        mail: Tells an old address that it was replaced.
+        identity: What lets their users in.
         audit: Where it is recorded who did what.
         forget: Each removes something that belongs to a user; called before the user is removed.
     """
@@ -50,15 +38,14 @@ class AccountService:
     def __init__(
         self,
         users: UserStore,
-        access: Access,
-        mail: MailService,
+        identity: Identity,
         audit: AuditService,
         *,
         forget: Sequence[Callable[[UUID], None]],
     ) -> None:
         self._users = users
-        self._access = access
-        self._mail = mail
+        self._identity = identity
+        self._mail = identity.mail
         self._audit = audit
         self._forget = forget
 
@@ -79,7 +66,7 @@ class AccountService:
     # --- changing one's own -----------------------------------------------------------------
 
     def change_password(self, user_id: UUID, *, current: str, password: str, confirm: str) -> User:
-        """Give a user a new password; all their sessions end.
+        """Give a user a new password; all their sessions end, and links that set one are void.
 
         Raises:
             CurrentPasswordWrongError: ``current`` is not the password (field ``current``).
@@ -89,40 +76,32 @@ class AccountService:
             NotFoundError: There is no such user.
         """
         user = self._users.get(user_id)
-        passwords = self._access.passwords
-        self._access.sign_in.check_own_password(user, current)
+        passwords = self._identity.passwords
+        self._identity.sign_in.check_own_password(user, current)
         for error in passwords.refusals(password, confirm, user.username):
             raise error
         password_hash = passwords.hash(password)  # slow, so outside of the lock
         changed = self._change(user_id, lambda user: replace(user, password_hash=password_hash))
-        self._access.sessions.end_all(user_id)
+        self._identity.sessions.end_all(user_id)
+        self._identity.resets.forget(user_id)
         self._audit.record("account.password_changed", actor=user_id, subject=str(user_id))
         return changed
 
     def change_contact(self, user_id: UUID, *, email: str, mobile: str) -> User:
         """Give a user another e-mail address and mobile number.
 
-        The address before is told, where e-mails can be sent. An administrator needs no number.
+        The address before is told, where e-mails can be sent, and what was sent to it opens nothing
+        any more. An administrator needs no number.
 
         Raises:
             RegistrationRefusedError: One or both are refused; it carries the error of each.
+            TooManyAttemptsError: Too many were tried of late.
             NotFoundError: There is no such user.
         """
         before = self._users.get(user_id)
-        refused: list[AccountError] = []
-
-        def checked(check: Callable[[str], str], text: str) -> str:
-            try:
-                return check(text)
-            except AccountError as error:
-                refused.append(error)
-                return ""
-
-        new_email = checked(checked_email, email)
-        may_be_empty = before.role is Role.ADMIN and not mobile.strip()
-        new_mobile = "" if may_be_empty else checked(checked_mobile, mobile)
-        if refused:
-            raise RegistrationRefusedError(refused)
+        new_email, new_mobile = _checked_contact(before.role, email, mobile)
+        # Which addresses are taken can be tried out here as well, and as slowly.
+        self._identity.throttle.admit(REGISTRATIONS, before.username, user_id)
         try:
             after = self._change(
                 user_id, lambda user: replace(user, email=new_email, mobile=new_mobile)
@@ -130,10 +109,16 @@ class AccountService:
         except EmailTakenError as error:
             raise RegistrationRefusedError([error]) from error
         self._audit.record("account.contact_changed", actor=user_id, subject=str(user_id))
-        if after.email != before.email and self._mail.is_available:
+        if after.email != before.email:
+            self._leave_address(before)
+        return after
+
+    def _leave_address(self, before: User) -> None:
+        """Make links void that were sent to an address, and tell it that it is left."""
+        self._identity.resets.forget(before.id)
+        if self._mail.is_available:
             text = CHANGED_TEXT.format(username=before.username)
             self._mail.in_background(lambda: self._mail.send(before.email, CHANGED_SUBJECT, text))
-        return after
 
     # --- administering ----------------------------------------------------------------------
 
@@ -155,7 +140,7 @@ class AccountService:
             ),
         )
         if not active:
-            self._access.sessions.end_all(user_id)
+            self._identity.sessions.end_all(user_id)
         action = "account.activated" if active else "account.deactivated"
         if active and was_waiting:
             action = "account.approved"
@@ -202,12 +187,35 @@ class AccountService:
         with self._users.transaction():
             before = self._users.get(user_id)
             after = change(before)
-            gives_up = _administers(before) and not _administers(after)
+            gives_up = administers(before) and not administers(after)
             if gives_up and self._users.count_active_admins() == 1:
                 raise LastAdminError
             self._users.replace(after)
         return after
 
 
-def _administers(user: User) -> bool:
+def _checked_contact(role: Role, email: str, mobile: str) -> tuple[str, str]:
+    """Return address and number as they are kept.
+
+    Raises:
+        RegistrationRefusedError: One or both are refused.
+    """
+    refused: list[AccountError] = []
+
+    def checked(check: Callable[[str], str], text: str) -> str:
+        try:
+            return check(text)
+        except AccountError as error:
+            refused.append(error)
+            return ""
+
+    may_be_empty = role is Role.ADMIN and not mobile.strip()
+    found = checked(checked_email, email), "" if may_be_empty else checked(checked_mobile, mobile)
+    if refused:
+        raise RegistrationRefusedError(refused)
+    return found
+
+
+def administers(user: User) -> bool:
+    """Return whether a user can administer the system."""
     return user.is_active and user.role is Role.ADMIN

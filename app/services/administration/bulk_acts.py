@@ -7,7 +7,9 @@ from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
+from app.errors import LastAdminError
 from app.records import Role, User
+from app.services.accounts.accounts import administers
 from app.services.accounts.sessions import SessionService
 from app.services.audit import AuditService
 from app.storage.users import UserStore
@@ -63,16 +65,23 @@ class BulkActService:
     def change(self, user_ids: Sequence[UUID], act: BulkAct, *, actor: UUID) -> BulkResult:
         """Do something to many accounts; those that do not exist (any more) are passed over.
 
-        Nobody changes their own account with others: so one active administrator always stays.
+        Nobody changes their own account with others.
 
         Raises:
+            LastAdminError: Nobody could administer the system afterwards, since somebody keeps
+                ``actor`` out at the same time; nothing is changed.
             StorageError: The accounts cannot be read or written; nothing is changed.
         """
         wanted = set(user_ids)
         with self._users.transaction():
-            found = [user for user in self._users.list() if user.id in wanted]
+            everybody = self._users.list()
+            found = [user for user in everybody if user.id in wanted]
             others = [user for user in found if user.id != actor]
-            self._users.set_fields([user.id for user in others], FIELDS[act])
+            changing = {user.id for user in others}
+            staying = (user for user in everybody if user.id not in changing)
+            if act is not BulkAct.ACTIVATE and not any(map(administers, staying)):
+                raise LastAdminError
+            self._users.set_fields(changing, FIELDS[act])
         for user in others:
             self._record(user, act, actor)
         return BulkResult(len(others), tuple(user for user in found if user.id == actor))

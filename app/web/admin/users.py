@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from app.errors import LastAdminError
 from app.records import Role
 from app.services.administration.bulk_acts import BulkAct
 from app.services.administration.user_directory import UserOrder, UserQuery, UserState, state_of
@@ -74,7 +75,11 @@ def bulk() -> ResponseReturnValue:
     if not chosen:
         flash("Tick the users first.", "error")
         return redirect(back, 303)
-    result = services().administration.bulk_acts.change(chosen, act, actor=viewer().id)
+    try:
+        result = services().administration.bulk_acts.change(chosen, act, actor=viewer().id)
+    except LastAdminError as error:
+        flash(str(error), "error")
+        return redirect(back, 303)
     if result.changed:
         noun = "account is" if result.changed == 1 else "accounts are"
         flash(f"{result.changed} {noun} changed.", "done")

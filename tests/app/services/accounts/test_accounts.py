@@ -18,6 +18,8 @@ from app.errors import (
 from app.records import Role, User
 from app.services.accounts.accounts import AccountService
 from app.services.accounts.identity import Identity
+from app.services.accounts.throttle import REGISTRATIONS
+from app.services.administration.bulk_acts import BulkAct
 from app.services.container import Services
 from app.storage.database import METADATA
 from tests.app.services.accounts.conftest import actions
@@ -126,6 +128,21 @@ def test_two_admins_who_give_up_at_once_leave_one(
 
     assert len(refused) == 1
     assert accounts.has_admin()
+
+
+@pytest.mark.parametrize("act", [BulkAct.DEACTIVATE, BulkAct.MAKE_REVIEWERS])
+def test_two_admins_who_keep_each_other_out_at_once_leave_one(
+    services: Services, register: Register, act: BulkAct
+) -> None:
+    admins = [services.accounts.set_role(register(name).id, Role.ADMIN) for name in ("bob", "dora")]
+    one, other = (admin.id for admin in admins)
+    bulk_acts = services.administration.bulk_acts
+    bulk_acts.change([other], act, actor=one)
+
+    with pytest.raises(LastAdminError):  # the request of the other was let in before
+        bulk_acts.change([one], act, actor=other)
+
+    assert services.accounts.find(one) == admins[0]
 
 
 def test_what_an_admin_is_already_can_be_said_again(accounts: AccountService, admin: User) -> None:
@@ -241,6 +258,17 @@ def test_details_that_are_refused_change_nothing(
 
     assert list(refusal.value.by_field()) == fields
     assert accounts.find(alice.id) == alice
+
+
+def test_whose_address_is_taken_cannot_be_tried_out_quickly(
+    accounts: AccountService, alice: User, charlie: User
+) -> None:
+    for _ in range(REGISTRATIONS.pair.capacity):
+        with pytest.raises(RegistrationRefusedError):
+            accounts.change_contact(alice.id, email=charlie.email, mobile=alice.mobile)
+
+    with pytest.raises(TooManyAttemptsError):
+        accounts.change_contact(alice.id, email=charlie.email, mobile=alice.mobile)
 
 
 def test_an_administrator_may_have_no_number(accounts: AccountService, admin: User) -> None:

@@ -141,6 +141,24 @@ def test_a_password_that_is_refused_leaves_the_link_good(
     assert identity.resets.user_of_link(secret) == alice
 
 
+def test_a_link_is_void_once_the_user_took_a_new_password_or_address(
+    identity: Identity, services: Services, alice: User, admin: User
+) -> None:
+    first = secret_in(identity.resets.make_link(alice.id, actor=admin.id))
+    services.accounts.change_password(
+        alice.id, current=PASSWORD, password=NEW_PASSWORD, confirm=NEW_PASSWORD
+    )
+    with pytest.raises(LinkInvalidError):
+        identity.resets.user_of_link(first)
+
+    second = secret_in(identity.resets.make_link(alice.id, actor=admin.id))
+    services.accounts.change_contact(alice.id, email=alice.email, mobile="+49 170 1234567")
+    assert identity.resets.user_of_link(second).id == alice.id
+    services.accounts.change_contact(alice.id, email="a@clinic.org", mobile="+49 170 1234567")
+    with pytest.raises(LinkInvalidError):
+        identity.resets.user_of_link(second)
+
+
 def test_an_invitation_sets_no_password(identity: Identity, alice: User, admin: User) -> None:
     _, secret = identity.invitations.invite(actor=admin.id)
 
