@@ -4,7 +4,9 @@ import logging
 from datetime import timedelta
 from pathlib import Path
 
-from flask import Flask, request
+from flask import Flask, redirect, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import current_user
 from flask_wtf import CSRFProtect
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -169,8 +171,12 @@ def _setup_uploads(app: Flask, settings: Settings) -> None:
     largest_archive = max(largest, settings.max_archive_bytes + FORM_OVERHEAD_BYTES)
 
     @app.before_request
-    def admit_scans() -> None:
+    def admit_scans() -> ResponseReturnValue | None:
         if request.endpoint in TAKE_SCANS and request.mimetype == "multipart/form-data":
+            if request.blueprint != api.bp.name and not current_user.is_authenticated:
+                # Here and not in the guard, which comes after the protection of forms has read
+                # all of the body: strangers would fill the disk. The API reads after its guard.
+                return redirect(url_for("auth.sign_in"))
             takes_archives = request.endpoint in TAKE_ARCHIVES
             request.max_content_length = largest_archive if takes_archives else largest
             request.max_form_parts = MAX_FILE_PARTS if takes_archives else MAX_FORM_PARTS
@@ -178,6 +184,7 @@ def _setup_uploads(app: Flask, settings: Settings) -> None:
             request.max_content_length = (
                 settings.max_upload_bytes + MAX_PDF_BYTES + FORM_OVERHEAD_BYTES
             )
+        return None
 
 
 def _setup_pages(app: Flask, settings: Settings) -> None:

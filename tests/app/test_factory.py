@@ -1,17 +1,21 @@
 """Building the application: what it starts, keeps and trusts."""
 
+import io
 import logging
 from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from flask import Flask, request
+from flask.testing import FlaskClient
 from gunicorn.arbiter import Arbiter
 
 from app.config import Settings
 from app.engine.engine import InProcessEngine
 from app.factory import create_app
 from app.services.container import Services
+from tests.people import application_of
 
 
 @pytest.fixture
@@ -22,6 +26,15 @@ def settings(tmp_path: Path, tiny_weights_dir: Path) -> Settings:
 def services_of(app: Flask) -> Services:
     found: Services = app.extensions["veriscan"]
     return found
+
+
+def signed_in(app: Flask) -> FlaskClient:
+    """Return the browser of a new user, of which no request was made yet."""
+    identity, client = services_of(app).identity, app.test_client()
+    user = identity.registration.register(application_of("alice"))
+    with client.session_transaction() as session:
+        session["_user_id"] = identity.sign_in.begin_session_of(user, "a browser")
+    return client
 
 
 def test_building_loads_no_weights_and_the_first_request_does(settings: Settings) -> None:
@@ -49,6 +62,7 @@ def test_the_settings_reach_the_engine_and_the_limits(settings: Settings) -> Non
 def test_only_requests_that_bring_scans_may_be_large(settings: Settings) -> None:
     app = create_app(replace(settings, max_upload_bytes=2**20, max_archive_bytes=2**23))
     app.config["WTF_CSRF_CHECK_DEFAULT"] = False  # it would answer first
+    client = signed_in(app)
     limits: list[int | None] = []
 
     @app.before_request
@@ -62,11 +76,32 @@ def test_only_requests_that_bring_scans_may_be_large(settings: Settings) -> None
         ("/analyses", "application/x-www-form-urlencoded"),
         ("/sign-in", "multipart/form-data"),
     ):
-        app.test_client().post(path, content_type=f"{mimetype}; boundary=x")
+        client.post(path, content_type=f"{mimetype}; boundary=x")
 
     # An archive, or four scans, and the form around them.
     assert limits == [9 * 2**20, 5 * 2**20, 2**17, 2**17]
     services_of(app).stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/analyses", 302),
+        (f"/analyses/uploads/{UUID(int=1)}/files", 302),
+        ("/admin/calibration/scans", 302),
+        ("/api/v1/analyses", 401),
+        ("/api/v1/uploads", 401),
+    ],
+)
+def test_of_what_a_stranger_sends_nothing_is_kept(
+    settings: Settings, engine: InProcessEngine, path: str, status: int
+) -> None:
+    body = io.BytesIO(b"--x\r\n" + bytes(2**20))
+
+    client = create_app(settings, engine).test_client()
+    response = client.post(path, input_stream=body, content_type="multipart/form-data; boundary=x")
+
+    assert (response.status_code, body.tell()) == (status, 0)
 
 
 def test_a_secret_key_is_made_once_and_kept_from_others(settings: Settings) -> None:
