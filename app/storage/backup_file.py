@@ -135,7 +135,9 @@ def _unpacked(path: Path, folder: Path) -> dict[str, str]:
     try:
         with tarfile.open(path, mode="r:") as archive:
             for member in archive:
-                file = archive.extractfile(member) if member.isreg() else None
+                # A sparse file of a few bytes may unpack to more than any disk holds.
+                is_file = member.isreg() and not member.issparse()
+                file = archive.extractfile(member) if is_file else None
                 if file is None or listed is not None or member.name in found:
                     raise BackupError(DAMAGED)
                 if member.name == MANIFEST:
@@ -153,7 +155,7 @@ def _listed(text: bytes) -> dict[str, str]:
     try:
         manifest = json.loads(text)
         version, hashes = int(manifest["format"]), dict(manifest["sha256"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise BackupError(DAMAGED) from error
     if version > FORMAT:
         raise BackupError("A newer Veriscan made this backup. Restore it with that one.")

@@ -196,6 +196,10 @@ def rewritten(path: Path, change: Callable[[str, bytes], tuple[str, bytes] | Non
         pytest.param(lambda n, d: None if n == MANIFEST else (n, d), id="no-list"),
         pytest.param(lambda n, d: (n, b"[]") if n == MANIFEST else (n, d), id="a-strange-list"),
         pytest.param(
+            lambda n, d: (n, b'{"format": Infinity}') if n == MANIFEST else (n, d), id="no-number"
+        ),
+        pytest.param(lambda n, d: (n, b"[" * 10**5) if n == MANIFEST else (n, d), id="too-deep"),
+        pytest.param(
             lambda n, d: ("../users.json", d) if n == "users.json" else (n, d), id="a-way-out"
         ),
         pytest.param(
@@ -219,6 +223,23 @@ def test_a_backup_that_is_not_as_it_was_made_is_refused_and_leaves_nothing(
 
     assert not (tmp_path / "restored").exists()
     assert not (tmp_path / "restored.partial").exists()
+
+
+def test_a_file_of_a_backup_does_not_unpack_to_more_than_there_is(tmp_path: Path) -> None:
+    hole = tarfile.TarInfo("users.json")
+    hole.pax_headers = {
+        "GNU.sparse.major": "0",
+        "GNU.sparse.minor": "1",
+        "GNU.sparse.name": "users.json",
+        "GNU.sparse.size": str(2**50),
+        "GNU.sparse.map": f"{2**50},0",
+    }
+    path = tmp_path / "backup.tar"
+    with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(hole)
+
+    with pytest.raises(BackupError, match="damaged"):
+        restore_backup(path, tmp_path / "restored")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
