@@ -33,11 +33,14 @@ class SiteSettings:
             their owner deletes them.
         quota_mib: What the pictures of one user may take, in MiB; 0 is without limit. A user may
             have a limit of their own.
+        admins_need_codes: Whether an administrator without a second factor is let in to nothing
+            but their own account.
     """
 
     registration: RegistrationMode = RegistrationMode.OPEN
     retention_days: int = 0
     quota_mib: int = 0
+    admins_need_codes: bool = False
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -47,6 +50,8 @@ class SiteSettings:
         """
         _check_range("retention_days", self.retention_days, MAX_RETENTION_DAYS)
         _check_range("quota_mib", self.quota_mib, MAX_QUOTA_MIB)
+        if not isinstance(self.admins_need_codes, bool):
+            raise SiteSettingError("admins_need_codes", "say yes or no")
 
 
 class SiteSettingsService:

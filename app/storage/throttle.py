@@ -63,6 +63,9 @@ class ThrottleStore:
             if connection.dialect.name == "postgresql":  # SQLite's write lock sees to it itself
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(POSTGRESQL_LOCK)))
             connection.execute(ATTEMPTS.delete().where(ATTEMPTS.c.updated < now - FORGOTTEN_AFTER))
+            # The clock was set back since: they would not leak before it has caught up.
+            ahead = ATTEMPTS.c.updated > now
+            connection.execute(ATTEMPTS.update().where(ahead).values(updated=now))
             levels = _levels(connection, buckets, now)
             wait_s = max(
                 (levels[key] + 1 - bucket.capacity) * bucket.leak_s

@@ -12,7 +12,7 @@ from werkzeug.datastructures import WWWAuthenticate
 from werkzeug.exceptions import Forbidden, Unauthorized
 
 from app.errors import TokenExpiredError, TooManyRequestsError
-from app.records import Role, Scope
+from app.records import Role, Scope, User
 from app.services.accounts.api_tokens import Bearer
 from app.services.audit import acting_token
 from app.web.context import services
@@ -20,6 +20,13 @@ from app.web.context import services
 GUARD = "veriscan_guard"
 NEEDS_PROOF = "veriscan_needs_proof"
 NEEDS_SCOPE = "veriscan_needs_scope"
+
+# Open also to administrators who have yet to set up the codes that this site asks them for.
+ACCOUNT_PAGES = frozenset({"account", "account_data", "passwords", "second_factor"})
+
+NEEDS_CODES = (
+    "This site asks administrators for codes at sign-in. Set them up on the account page first."
+)
 
 P = ParamSpec("P")
 View = Callable[P, ResponseReturnValue]
@@ -51,9 +58,7 @@ def signed_in(view: View[P]) -> View[P]:
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        if not current_user.is_authenticated:
-            return _to_sign_in()
-        return view(*args, **kwargs)
+        return _way_in() or view(*args, **kwargs)
 
     return _stated(guarded, "signed_in")
 
@@ -63,8 +68,8 @@ def admin_only(view: View[P]) -> View[P]:
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        if not current_user.is_authenticated:
-            return _to_sign_in()
+        if way_in := _way_in():
+            return way_in
         if not current_user.is_admin:
             abort(403)
         return view(*args, **kwargs)
@@ -85,8 +90,8 @@ def reviewer_or_admin(view: View[P]) -> View[P]:
 def _for_roles(view: View[P], guard: str, roles: frozenset[Role]) -> View[P]:
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
-        if not current_user.is_authenticated:
-            return _to_sign_in()
+        if way_in := _way_in():
+            return way_in
         if current_user.record.role not in roles:
             abort(403, "It is for users with another role than yours. An administrator gives it.")
         return view(*args, **kwargs)
@@ -133,9 +138,11 @@ def token_required(scope: Scope) -> Callable[[View[P]], View[P]]:
             bearer = _bearer()
             g.token_user = bearer.user
             acting_token.set(bearer.token.name)
-            g.allowance = allowance = services().rate_limiter.take(bearer.token.id)
+            g.allowance = allowance = services().rate_limits.tokens.take(bearer.token.id)
             if allowance and allowance.is_exceeded:
                 raise TooManyRequestsError(allowance.limit, allowance.reset_s)
+            if lacks_codes(bearer.user):
+                abort(403, NEEDS_CODES)
             if scope not in bearer.token.scopes:
                 raise InsufficientScopeError(scope)
             return view(*args, **kwargs)
@@ -167,6 +174,15 @@ def _bearer() -> Bearer:
     return bearer
 
 
+def lacks_codes(user: User) -> bool:
+    """Return whether a user has yet to set up the second factor that this site asks them for."""
+    return (
+        user.role is Role.ADMIN
+        and services().site_settings.get().admins_need_codes
+        and not services().identity.second_factors.is_on(user.id)
+    )
+
+
 def guard_of(view: Callable[..., object]) -> str | None:
     """Return the guard that a view states, or None."""
     return getattr(view, GUARD, None)
@@ -179,8 +195,13 @@ def _stated(view: View[P], guard: str) -> View[P]:
     return view
 
 
-def _to_sign_in() -> ResponseReturnValue:
-    return redirect(url_for("auth.sign_in", next=_wanted_page()))
+def _way_in() -> ResponseReturnValue | None:
+    """Lead to where somebody has to go first; None where they may go on."""
+    if not current_user.is_authenticated:
+        return redirect(url_for("auth.sign_in", next=_wanted_page()))
+    if request.blueprint not in ACCOUNT_PAGES and lacks_codes(current_user.record):
+        return redirect(url_for("account.security"), 303)
+    return None
 
 
 def _wanted_page() -> str | None:

@@ -13,7 +13,7 @@ from app.web.accounts.login import begin_session, current_session
 from app.web.api.operations import SCOPES
 from app.web.context import services, viewer
 from app.web.forms import Form, refusal
-from app.web.guards import recently_authenticated, signed_in
+from app.web.guards import lacks_codes, recently_authenticated, signed_in
 
 PASSWORD_FIELDS = {
     "current": "your current password",
@@ -120,6 +120,7 @@ def _security_page(form: Form) -> str:
         "account/security.html",
         form=form,
         second_factor=identity.second_factors.status(user.id),
+        lacks_codes=lacks_codes(user),
         sessions=identity.sessions.list_of_user(user.id),
         current_session=current_session(),
     )
@@ -130,6 +131,7 @@ def _security_page(form: Form) -> str:
 
 @bp.post("/account/tokens")
 @signed_in
+@recently_authenticated
 def create_token() -> ResponseReturnValue:
     """Make an API token and show its secret, this once."""
     form = Form(TOKEN_FIELDS, request.form)

@@ -22,6 +22,7 @@ NOBODY = UUID(int=0)
 SHOWN_PROBLEMS = 5
 COLUMNS = ("sequence", "at", "actor_id", "action", "subject", "address", "details", "hash")
 LINES_A_PIECE = 500
+MAX_SEQUENCE = 2**63 - 1  # of which a database knows no larger number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +64,7 @@ class AuditQuery:
 def audit() -> ResponseReturnValue:
     """Show the events that are looked for, newest first."""
     query = _query()
-    before = request.args.get("before", type=int)
+    before = request.args.get("before", type=_sequence)
     found = services().audit.page(query.as_filter(), limit=PER_PAGE + 1, before=before)
     shown = found[:PER_PAGE]
     return render_template(
@@ -161,6 +162,13 @@ def _query() -> AuditQuery:
     )
 
 
+def _sequence(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= MAX_SEQUENCE:
+        raise ValueError(text)
+    return number
+
+
 def _actor(who: str) -> UUID | None:
     if not who:
         return None
@@ -174,6 +182,7 @@ def _actor(who: str) -> UUID | None:
 def _day(text: str) -> datetime | None:
     try:
         day = date.fromisoformat(text)
-    except ValueError:
+        _ = day + timedelta(days=1)  # the very last day there is has no end
+    except (ValueError, OverflowError):
         return None
     return datetime(day.year, day.month, day.day, tzinfo=UTC)

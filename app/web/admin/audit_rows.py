@@ -30,6 +30,7 @@ ACTIONS = {
     "account.quota_set": "Storage limit set",
     "account.data_exported": "Own data downloaded",
     "account.deleted": "Account deleted",
+    "access.refused": "Access refused",
     "invitation.created": "Invitation made",
     "invitation.withdrawn": "Invitation withdrawn",
     "token.created": "API token made",
@@ -58,9 +59,11 @@ ACTIONS = {
     "audit.exported": "Audit trail exported",
     "audit.verified": "Audit trail checked",
     "audit.anchor_lost": "Anchor of the trail was lost",
+    "audit.reanchored": "Trail anchored anew",
 }
 GROUPS = {
     "account.": "Accounts and sign-ins",
+    "access.": "Refused access",
     "invitation.": "Invitations",
     "token.": "API tokens",
     "analysis.": "Scans and verdicts",
@@ -77,7 +80,7 @@ GROUPS = {
     "audit.": "The audit trail itself",
 }
 ID_CHARACTERS = 8
-WARNINGS = ("account.sign_in_failed", "audit.anchor_lost")
+WARNINGS = ("account.sign_in_failed", "access.refused", "audit.anchor_lost")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from app.errors import (
 from app.web.admin.blueprint import bp
 from app.web.admin.charts import scores_of
 from app.web.context import services, viewer
-from app.web.guards import admin_only
+from app.web.guards import admin_only, recently_authenticated
 from app.web.offers import offers, title_of
 
 MAX_FILES = 50
@@ -60,6 +60,7 @@ def add_calibration_scans() -> ResponseReturnValue:
 
 @bp.post("/calibration/limit")
 @admin_only
+@recently_authenticated
 def set_site_limit() -> ResponseReturnValue:
     """Use a limit of this site from now on."""
     modality = request.form.get("modality", "")
@@ -79,6 +80,7 @@ def set_site_limit() -> ResponseReturnValue:
 
 @bp.post("/calibration/limit/remove")
 @admin_only
+@recently_authenticated
 def remove_site_limit() -> ResponseReturnValue:
     """Go back to the limit on the detector's card."""
     try:

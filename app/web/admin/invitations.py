@@ -12,7 +12,7 @@ from app.web.admin.blueprint import bp
 from app.web.admin.users import ROLES
 from app.web.context import services, viewer
 from app.web.forms import Form
-from app.web.guards import admin_only
+from app.web.guards import admin_only, recently_authenticated
 from app.web.wording import Badge
 
 FIELDS = {"email": "an e-mail address", "role": "a role"}
@@ -23,6 +23,7 @@ EXPIRED = Badge(label="Expired", tone="none", icon="not_judged")
 
 @bp.get("/invitations")
 @admin_only
+@recently_authenticated
 def invitations() -> ResponseReturnValue:
     """List the invitations, and show the form for another."""
     return _page(Form(FIELDS))
@@ -30,6 +31,7 @@ def invitations() -> ResponseReturnValue:
 
 @bp.post("/invitations")
 @admin_only
+@recently_authenticated
 def invite() -> ResponseReturnValue:
     """Make an invitation and show its link, this once."""
     form = Form(FIELDS, request.form)

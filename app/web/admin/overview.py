@@ -53,6 +53,9 @@ def _concerns(problems: tuple[str, ...]) -> list[Concern]:
         who = "1 person waits" if waiting == 1 else f"{waiting} people wait"
         link = url_for("admin.users", state=UserState.WAITING.value)
         found.append(Concern(text=f"{who} for an account.", link=link))
+    if not services().site_settings.get().admins_need_codes:
+        text = "Administrators may sign in with a password alone. Let this site ask them for codes."
+        found.append(Concern(text=text, link=url_for("admin.settings")))
     for offer in offers():
         if offer.card is None:
             continue

@@ -14,8 +14,10 @@ FIELDS = {
     "registration": "who may make an account",
     "retention_days": "a number of days",
     "quota_mib": "a number of megabytes",
+    "admins_need_codes": "whether administrators need codes",
 }
 NUMBERS = ("retention_days", "quota_mib")
+MAX_DIGITS = 12  # more than any of the limits has; Python reads no number of thousands of digits
 MODES = {
     RegistrationMode.OPEN: ("Open", "Anybody who reaches this server can make an account."),
     RegistrationMode.APPROVAL: (
@@ -44,12 +46,20 @@ def settings() -> ResponseReturnValue:
 def change_settings() -> ResponseReturnValue:
     """Change the settings."""
     form = Form(FIELDS, request.form)
-    values: dict[str, str | int] = {"registration": form["registration"]}
+    values: dict[str, str | int] = {
+        "registration": form["registration"],
+        "admins_need_codes": form["admins_need_codes"] == "yes",
+    }
     for name in NUMBERS:
-        if form[name].isascii() and form[name].isdigit():
+        if form[name].isascii() and form[name].isdigit() and len(form[name]) <= MAX_DIGITS:
             values[name] = int(form[name])
         else:
             form.refuse(name, "Give a whole number; 0 is without limit.")
+    if values["admins_need_codes"] and not services().identity.second_factors.is_on(viewer().id):
+        form.refuse(
+            "admins_need_codes",
+            "Set up codes for yourself first, on your account page under “Security”.",
+        )
     if not form.errors:
         try:
             services().site_settings.change(values, actor=viewer().id)

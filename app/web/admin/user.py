@@ -86,6 +86,16 @@ def make_password_link(user_id: UUID) -> ResponseReturnValue:
     return _page(_user(user_id), link=urljoin(request.host_url, path))
 
 
+@bp.post("/users/<uuid:user_id>/codes/turn-off")
+@admin_only
+@recently_authenticated
+def turn_codes_off(user_id: UUID) -> ResponseReturnValue:
+    """Ask a user who has lost telephone and recovery codes for no codes any more."""
+    changed = _user(user_id)
+    services().identity.second_factors.turn_off(changed.id, actor=viewer().id)
+    return _done(changed, f"{changed.username} is asked for no codes at sign-in any more.")
+
+
 @bp.post("/users/<uuid:user_id>/sessions/<uuid:session_id>/end")
 @admin_only
 def end_session_of(user_id: UUID, session_id: UUID) -> ResponseReturnValue:
@@ -126,6 +136,7 @@ def _page(found: User, *, link: str = "") -> str:
         quota=services().administration.quotas.of(found.id),
         tokens=services().identity.tokens.list_of_user(found.id),
         sessions=services().identity.sessions.list_of_user(found.id),
+        has_codes=services().identity.second_factors.is_on(found.id),
         link=link,
         rows=rows_of(events),
         roles=ROLES,

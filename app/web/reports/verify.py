@@ -9,11 +9,13 @@ from flask.typing import ResponseReturnValue
 from werkzeug.datastructures import FileStorage
 
 from app.detection.labels import Verdict
-from app.errors import FileTooLargeError
+from app.errors import FileTooLargeError, TooManyAttemptsError
+from app.services.accounts.throttle import network_of
+from app.services.audit import client_address
 from app.services.certificates.signing import public_pem
 from app.services.certificates.verification import MAX_PDF_BYTES, Verification
 from app.web.context import services
-from app.web.forms import Form
+from app.web.forms import Form, refusal
 from app.web.guards import public
 from app.web.offers import title_of
 from app.web.wording import LABELS
@@ -58,6 +60,11 @@ def check() -> ResponseReturnValue:
     if report is None and image is None:
         form.refuse("report", "Choose a report, an image, or both.")
         return _page(form), 422
+    allowance = services().rate_limits.report_checks.take(network_of(client_address.get()))
+    if allowance and allowance.is_exceeded:
+        too_many = TooManyAttemptsError(allowance.reset_s)
+        form.refuse_for(too_many)
+        return refusal(too_many, _page(form))
     try:
         digest = _hash(image) if image else None
     except FileTooLargeError as error:

@@ -9,6 +9,7 @@ from threading import Event
 from typing import Any
 from uuid import UUID
 
+import pyotp
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -179,6 +180,12 @@ def anonymous(app: Flask) -> Browser:
 def make_user(services: Services, username: str, role: Role = Role.CLINICIAN) -> User:
     user = services.identity.registration.register(application_of(username))
     return services.accounts.set_role(user.id, role) if role is not user.role else user
+
+
+def turn_codes_on(services: Services, user: User, clock: MovableClock) -> None:
+    factors = services.identity.second_factors
+    factors.begin(user.id)
+    factors.confirm(user.id, pyotp.TOTP(factors.seed(user.id)).at(clock()))
 
 
 @pytest.fixture

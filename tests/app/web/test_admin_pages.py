@@ -10,8 +10,9 @@ import pytest
 from app.records import EventFilter, Role, User
 from app.services.container import Services
 from app.services.site_settings import RegistrationMode
-from tests.app.web.conftest import Browser, make_user
+from tests.app.web.conftest import Browser, make_user, turn_codes_on
 from tests.factories import png_bytes
+from tests.movable_clock import MovableClock
 
 # --- many users -----------------------------------------------------------------------------
 
@@ -97,6 +98,21 @@ def test_a_link_for_a_new_password_is_shown_once(admin: Browser, alice: User) ->
     assert "Hand this link to alice" not in admin.get(f"/admin/users/{alice.id}").text
 
 
+def test_who_has_lost_telephone_and_recovery_codes_is_let_in_again(
+    admin: Browser, alice: User, services: Services, clock: MovableClock
+) -> None:
+    assert "Turn codes at sign-in off" not in admin.get(f"/admin/users/{alice.id}").text
+    turn_codes_on(services, alice, clock)
+    assert "Turn codes at sign-in off" in admin.get(f"/admin/users/{alice.id}").text
+
+    page = admin.follow(admin.send(f"/admin/users/{alice.id}/codes/turn-off"))
+
+    assert "alice is asked for no codes at sign-in any more." in page.text
+    assert not services.identity.second_factors.is_on(alice.id)
+    (event,) = services.audit.page(EventFilter(action="account.second_factor_off"), limit=9)
+    assert (event.subject, event.actor_id != alice.id) == (str(alice.id), True)
+
+
 # --- invitations ----------------------------------------------------------------------------
 
 
@@ -152,7 +168,18 @@ def test_the_trail_is_paged(admin: Browser, services: Services) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["since=never", "until=2026-99-99", "who=nobody", "before=x", "action=x", "subject=x"]
+    "query",
+    [
+        "since=never",
+        "until=2026-99-99",
+        "until=9999-12-31",
+        "who=nobody",
+        "before=x",
+        f"before={2**63}",
+        f"before=-{2**63 + 1}",
+        "action=x",
+        "subject=x",
+    ],
 )
 def test_an_odd_query_is_answered(admin: Browser, query: str) -> None:
     admin.get(f"/admin/audit?{query}")
@@ -187,13 +214,32 @@ def test_settings_are_saved(admin: Browser, services: Services) -> None:
     assert "Scans are kept for 30 days" in admin.get("/admin/storage").text
 
 
-@pytest.mark.parametrize("days", ["", "-1", "1.5", "many", "99999", "\u0663"])
+@pytest.mark.parametrize("days", ["", "-1", "1.5", "many", "9" * 5, "9" * 5000, "\u0663"])
 def test_settings_that_cannot_be_are_refused(admin: Browser, services: Services, days: str) -> None:
     before = services.site_settings.get()
     data = {"registration": "closed", "retention_days": days, "quota_mib": "0"}
 
     assert "Nothing was changed" in admin.submit("/admin/settings", data, 422).text
     assert services.site_settings.get() == before
+
+
+def test_only_who_has_codes_lets_the_site_ask_administrators_for_them(
+    admin: Browser, services: Services, clock: MovableClock
+) -> None:
+    data = {"registration": "open", "retention_days": "0", "quota_mib": "0"}
+    data["admins_need_codes"] = "yes"
+    advice = "Administrators may sign in with a password alone."
+    assert advice in admin.get("/admin").text
+
+    refused = admin.submit("/admin/settings", data, 422)
+    assert "Set up codes for yourself first" in refused.text
+    assert not services.site_settings.get().admins_need_codes
+
+    (ada,) = (user for user in services.accounts.list_users() if user.username == "ada")
+    turn_codes_on(services, ada, clock)
+    assert "The settings are saved" in admin.follow(admin.send("/admin/settings", data)).text
+    assert services.site_settings.get().admins_need_codes
+    assert advice not in admin.get("/admin").text
 
 
 def test_authentic_scans_are_taken_in_and_others_refused(admin: Browser) -> None:

@@ -71,6 +71,19 @@ def test_every_answer_says_how_often_the_token_may_still_be_used(
     assert third.headers["RateLimit"] == '"token";r=0;t=40'
 
 
+def test_a_clock_that_jumps_back_keeps_no_token_waiting(
+    make_app: MakeApp, clock: MovableClock
+) -> None:
+    script = script_on(make_app(api_requests_per_min=1))
+    assert script.call("GET", "/analyses").status_code == 200
+    assert script.call("GET", "/analyses").status_code == 429
+
+    clock.move(days=-365)
+
+    assert script.call("GET", "/analyses").status_code == 200
+    assert script.call("GET", "/analyses").headers["Retry-After"] == "60"
+
+
 def test_each_token_has_its_own_allowance_and_gets_it_anew(
     make_app: MakeApp, clock: MovableClock
 ) -> None:

@@ -9,10 +9,13 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
+from app.records import EventFilter, Role, Scope
+from app.services.container import Services
 from app.services.decoding.pool import DecodingPool
-from app.web.guards import guard_of, needs_proof
-from tests.app.web.conftest import Browser
+from app.web.guards import ACCOUNT_PAGES, guard_of, needs_proof
+from tests.app.web.conftest import Browser, turn_codes_on
 from tests.app.web.house import cast_of, open_house
+from tests.app.web.script import script_of
 from tests.movable_clock import MovableClock
 
 EVERYBODY = frozenset({"owner", "stranger", "reviewer", "admin", "deactivated", "anonymous"})
@@ -164,9 +167,74 @@ def test_dangerous_acts_ask_for_proof_after_a_while(own_house: House, clock: Mov
     assert all(asked.values()), asked
     assert {
         "account.change_contact",
+        "account.create_token",
         "account_data.delete_submit",
         "account_data.download",
         "second_factor.begin",
         "second_factor.turn_off",
         "second_factor.renew_recovery_codes",
+        "admin.invite",
+        "admin.set_site_limit",
+        "admin.remove_site_limit",
     } <= set(asked)
+
+
+# --- administrators without a second factor -------------------------------------------------
+
+
+def test_an_administrator_without_codes_comes_no_further_than_their_account(
+    own_house: House, services: Services, clock: MovableClock
+) -> None:
+    services.site_settings.change({"admins_need_codes": True}, actor=None)
+    (admin,) = (user for user in services.accounts.list_users() if user.role is Role.ADMIN)
+    browser, script = own_house.cast["admin"], script_of(own_house.app, admin, scopes=set(Scope))
+    token = browser.get("/account").csrf_token
+    passed = []
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        for rule in own_house.rules(method):
+            address, guard = own_house.address(rule), own_house.guard(rule)
+            if guard == "public" or rule.endpoint.split(".")[0] in ACCOUNT_PAGES:
+                continue
+            if guard == "token_required":
+                answer = script.call(method, address.removeprefix("/api/v1"))
+                is_kept_out = answer.status_code == 403
+            else:
+                data = {"csrf_token": token} if method == "POST" else None
+                answer = browser.client.open(address, method=method, data=data)
+                is_kept_out = answer.location == "/account/security"
+            if not is_kept_out:
+                passed.append(f"{method} {rule.rule}: {answer.status_code}")
+
+    assert passed == []
+    assert "This site asks administrators for codes" in browser.get("/account/security").text
+    for address in ("/account", "/account/contact", "/account/delete", "/confirm-identity"):
+        browser.get(address)
+    own_house.cast["owner"].get("/analyses")
+    turn_codes_on(services, admin, clock)
+    browser.get("/admin")
+    assert script.call("GET", "/modalities").status_code == 200
+
+
+# --- what is refused ------------------------------------------------------------------------
+
+
+def test_who_is_refused_which_page_is_recorded_once_a_minute(
+    own_house: House, services: Services, clock: MovableClock
+) -> None:
+    def recorded() -> list[str]:
+        found = services.audit.page(EventFilter(action="access.refused"), limit=9)
+        assert {event.actor_id for event in found} == {owner.id}
+        return [event.subject for event in reversed(found)]
+
+    (owner,) = (user for user in services.accounts.list_users() if user.username == "owner")
+    client = own_house.cast["owner"].client
+    for _ in range(3):
+        assert client.get("/admin").status_code == 403
+    assert client.get(f"/admin/users/{owner.id}").status_code == 403
+    script = script_of(own_house.app, owner, scopes={Scope.READ})
+    assert script.call("DELETE", f"/analyses/{own_house.analysis_id}").status_code == 403
+
+    assert recorded() == ["admin.overview", "admin.user", "api.delete"]
+    clock.move(minutes=1)
+    client.get("/admin")
+    assert len(recorded()) == 4

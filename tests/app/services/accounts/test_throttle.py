@@ -42,6 +42,18 @@ def test_after_a_few_wrong_passwords_one_a_minute_is_looked_at(
     assert identity.sign_in.sign_in("alice", PASSWORD).user == alice
 
 
+def test_a_clock_that_jumps_back_keeps_nobody_out_for_longer(
+    identity: Identity, alice: User, clock: MovableClock
+) -> None:
+    assert wrong_tries(identity) == 5
+
+    clock.move(days=-365)
+    assert wrong_tries(identity) == 0  # nor does it let anybody guess sooner
+
+    clock.move(minutes=1)
+    assert identity.sign_in.sign_in("alice", PASSWORD).user == alice
+
+
 def test_an_unknown_name_is_slowed_like_a_known_one(identity: Identity, alice: User) -> None:
     assert wrong_tries(identity, "nobody") == wrong_tries(identity, "alice") == 5
 

@@ -10,13 +10,17 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
+from flask import Flask
+from werkzeug.test import TestResponse
 
 from app.detection.labels import Verdict
 from app.records import Analysis, AnalysisStatus, Role, User
 from app.services.certificates import verification as checks
+from app.services.rate_limits import REPORT_CHECKS_PER_MIN
 from tests.app.web.conftest import Browser
 from tests.app.web.house import House, open_house
 from tests.app.web.page import Page
+from tests.movable_clock import MovableClock
 
 
 @pytest.fixture(scope="module")
@@ -256,3 +260,27 @@ def test_old_keys_stay_in_the_list(house: House, anonymous: Browser) -> None:
     ]
     assert [key["current"] for key in body["keys"]][-2:] == [False, True]
     assert "PRIVATE" not in json.dumps(body)
+
+
+# --- how often ------------------------------------------------------------------------------
+
+
+def test_an_address_that_checks_too_often_waits(app: Flask, clock: MovableClock) -> None:
+    stranger = Browser(app.test_client())
+    data = {"csrf_token": stranger.get("/verify").csrf_token}
+
+    def check_once(address: str = "192.0.2.7") -> TestResponse:
+        files = {"image": (io.BytesIO(b"any"), "Sentinel_image")}
+        environment = {"REMOTE_ADDR": address}
+        return stranger.client.post("/verify", data=data | files, environ_overrides=environment)
+
+    for _ in range(REPORT_CHECKS_PER_MIN):
+        assert check_once().status_code == 200
+    clock.move(seconds=20)
+    refused = check_once()
+
+    assert (refused.status_code, refused.headers["Retry-After"]) == (429, "40")
+    assert "Try again in 40 seconds" in refused.text
+    assert check_once("192.0.2.8").status_code == 200
+    clock.move(seconds=40)
+    assert check_once().status_code == 200
