@@ -28,6 +28,7 @@ def register_commands(app: Flask) -> None:
     app.cli.add_command(create_admin)
     app.cli.add_command(analyse)
     app.cli.add_command(verify_audit)
+    app.cli.add_command(reanchor_audit)
     app.cli.add_command(export_labels)
     app.cli.add_command(rotate_signing_key)
     for command in operations.COMMANDS:
@@ -130,6 +131,23 @@ def verify_audit() -> None:
     if not result.is_whole:
         sys.exit(1)
     click.echo(f"The trail is whole: {result.events} events. Hash of the newest: {result.head}")
+
+
+@click.command("reanchor-audit")
+@with_appcontext
+def reanchor_audit() -> None:
+    """Anchor the audit trail anew, after the secret key was changed on purpose.
+
+    The whole trail is checked first, and nothing is done where events were changed or are missing.
+    Whether its end was cut off before, only a hash that was noted elsewhere can tell. The act is
+    recorded.
+    """
+    with shown_errors():
+        count = services().audit.reanchor()
+    if count:
+        click.echo(f"The trail is anchored anew. Events that were found right: {count}.")
+    else:
+        click.echo("The anchor fits already; nothing was changed.")
 
 
 def is_at_a_terminal() -> bool:

@@ -8,13 +8,13 @@ lies in a file beside the database as well, sealed with a key: the anchor.
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from uuid import UUID
 
-from app.errors import AnchorInvalidError
+from app.errors import AnchorInvalidError, AuditTrailBrokenError
 from app.records import AuditEvent, EventFilter
 from app.storage.audit import AuditStore, details_text
 from app.storage.audit_anchor import AnchorFile
@@ -24,6 +24,7 @@ START = "0" * 64  # what stands for the hash before the first event
 MAX_SUBJECT_CHARACTERS = 200
 MAX_ADDRESS_CHARACTERS = 64
 ANCHOR_LOST = "audit.anchor_lost"
+REANCHORED = "audit.reanchored"
 HASH_VERSION = 1
 
 client_address: ContextVar[str] = ContextVar("client_address", default="")
@@ -51,6 +52,20 @@ class Verification:
     def is_whole(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
+
+
+@dataclass(slots=True)
+class _Walk:
+    """What was seen on the way from the first event to the last.
+
+    Attributes:
+        lost: Numbers of the events that tell of a lost anchor and were not settled since.
+    """
+
+    events: int = 0
+    head: str = ""
+    problems: list[str] = field(default_factory=list)
+    lost: list[int] = field(default_factory=list)
 
 
 class AuditService:
@@ -90,30 +105,66 @@ class AuditService:
         """
         if token := acting_token.get():  # in its owner's own words
             details["token"] = token
-        event = AuditEvent(
-            sequence=0,
-            at=datetime.now(UTC),
+        event = replace(
+            _new_event(action),
             actor_id=actor,
-            action=action,
             subject=subject[:MAX_SUBJECT_CHARACTERS],
-            address=client_address.get()[:MAX_ADDRESS_CHARACTERS],
             details=details_text(details),
-            hash="",
         )
         with self._lock:  # the anchor moves in the order of the events
             self._append(event)
 
-    def _append(self, event: AuditEvent) -> None:
+    def reanchor(self) -> int:
+        """Anchor the trail anew, after the secret key was changed on purpose.
+
+        That the former anchor was lost is no problem from then on; it stays in the trail, and so
+        does this act. Nobody can record while the trail is checked.
+
+        Returns:
+            How many events are right; 0 where there is nothing to do, since the anchor fits.
+
+        Raises:
+            AuditTrailBrokenError: Events were changed or are missing; nothing is done.
+            StorageError: The database or the anchor failed.
+        """
+        with self._lock:
+            anchor = self._readable_anchor()
+            walk = self._walk(self.count(), anchor)
+            if walk.problems:
+                raise AuditTrailBrokenError(walk.problems[0])
+            if walk.events == 0 or (anchor is not None and not walk.lost):
+                return 0
+            self._append(_new_event(REANCHORED), settles=True)
+        return walk.events
+
+    def _readable_anchor(self) -> tuple[int, str] | None:
         try:
-            anchor = self._anchor.read()
+            return self._anchor.read()
         except AnchorInvalidError:
-            anchor = None
+            return None
+
+    def _append(self, event: AuditEvent, *, settles: bool = False) -> None:
+        anchor = self._readable_anchor()
         if anchor is None and self._store.last() is not None:
             # A new anchor would hide that the old one is gone: the trail itself has to tell.
             notice = replace(event, action=ANCHOR_LOST, actor_id=None, subject="", details="{}")
             self._store.append(lambda last: _after(last, None, notice))
-        kept = self._store.append(lambda last: _after(last, anchor, event))
+        kept = self._store.append(
+            lambda last: _after(last, anchor, self._settling(last, event) if settles else event)
+        )
         self._anchor.write((kept.sequence, kept.hash))
+
+    def _settling(self, last: AuditEvent | None, event: AuditEvent) -> AuditEvent:
+        """Return an event that says, under the key, that all up to the last one is right."""
+        seal = self._anchor.settlement((last.sequence, last.hash)) if last else ""
+        return replace(event, details=details_text({"seal": seal}))
+
+    def _settles(self, event: AuditEvent, before: AuditEvent | None) -> bool:
+        return (
+            event.action == REANCHORED
+            and before is not None
+            and event.details == self._settling(before, event).details
+        )
 
     def paused(self) -> AbstractContextManager[object]:
         """Return a lock under which nobody on this host records, so that trail and anchor agree."""
@@ -154,22 +205,49 @@ class AuditService:
     def _verified(
         self, end: int, anchor: tuple[int, str] | None, problems: list[str]
     ) -> Verification:
-        before, count = None, 0
+        walk = self._walk(end, anchor)
+        problems += walk.problems
+        problems += (
+            f"Before event {number} the anchor of the trail was lost or replaced, so events may "
+            "have been cut off there."
+            for number in walk.lost
+        )
+        if walk.events and anchor is None and not problems:
+            problems.append("The anchor of the trail is missing, so its end may have been cut off.")
+        return Verification(events=walk.events, problems=tuple(problems), head=walk.head)
+
+    def _walk(self, end: int, anchor: tuple[int, str] | None) -> "_Walk":
+        """Look at each event up to a number, and at how it follows the one before."""
+        walk, before = _Walk(), None
         for event in self._store.each():
             if event.sequence > end:
                 break
-            problems.extend(_problems_between(before, event))
+            walk.problems.extend(_problems_between(before, event))
             if anchor is not None and event.sequence == anchor[0] and event.hash != anchor[1]:
-                problems.append(f"Event {event.sequence} is not the one that was anchored.")
-            before, count = event, count + 1
-        if before is not None and anchor is None and not problems:
-            problems.append("The anchor of the trail is missing, so its end may have been cut off.")
+                walk.problems.append(f"Event {event.sequence} is not the one that was anchored.")
+            if event.action == ANCHOR_LOST:
+                walk.lost.append(event.sequence)
+            elif self._settles(event, before):
+                walk.lost.clear()
+            before, walk.events, walk.head = event, walk.events + 1, event.hash
         last = before.sequence if before else 0
         if anchor is not None and anchor[0] > last:
-            problems.append(_missing(last + 1, anchor[0]))
-        return Verification(
-            events=count, problems=tuple(problems), head=before.hash if before else ""
-        )
+            walk.problems.append(_missing(last + 1, anchor[0]))
+        return walk
+
+
+def _new_event(action: str) -> AuditEvent:
+    """Return an event of now, from where the present work was asked for."""
+    return AuditEvent(
+        sequence=0,
+        at=datetime.now(UTC),
+        actor_id=None,
+        action=action,
+        subject="",
+        address=client_address.get()[:MAX_ADDRESS_CHARACTERS],
+        details="{}",
+        hash="",
+    )
 
 
 def hash_of(event: AuditEvent, previous: str) -> str:
@@ -209,11 +287,6 @@ def _problems_between(before: AuditEvent | None, event: AuditEvent) -> Iterator[
         yield _missing(sequence + 1, event.sequence - 1)
     elif event.hash != hash_of(event, previous):
         yield f"Event {event.sequence} was changed after it was written."
-    if event.action == ANCHOR_LOST:
-        yield (
-            f"Before event {event.sequence} the anchor of the trail was lost or replaced, so "
-            "events may have been cut off there."
-        )
 
 
 def _missing(first: int, last: int) -> str:

@@ -68,7 +68,7 @@ class AuditStore:
                 # SQLite has but one writer anyway.
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(POSTGRESQL_LOCK)))
             event = next_event(_last(connection))
-            connection.execute(AUDIT_EVENTS.insert().values(_row_of(event)))
+            connection.execute(AUDIT_EVENTS.insert(), _row_of(event))
         return event
 
     def last(self) -> AuditEvent | None:

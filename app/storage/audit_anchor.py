@@ -6,7 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from app.errors import AnchorInvalidError, StorageError
-from app.storage.files import write_atomically
+from app.storage.files import replace_atomically, write_atomically
 
 FILE_NAME = "audit_anchor.json"
 PURPOSE = b"veriscan audit anchor"
@@ -58,14 +58,24 @@ class AnchorFile:
         """
         sequence, event_hash = anchor
         content = {"sequence": sequence, "hash": event_hash, "seal": self._seal(anchor)}
+        # A power cut may bring the anchor before back, which is right as well: but not none.
+        write = replace_atomically if self._path.exists() else write_atomically
         try:
-            write_atomically(self._path, json.dumps(content).encode())
+            write(self._path, json.dumps(content).encode())
         except OSError as error:
             raise StorageError(
                 f"The file {FILE_NAME} in the data folder cannot be written ({error.strerror}). "
                 "Check its permissions and the free space."
             ) from error
 
-    def _seal(self, anchor: tuple[int, str]) -> str:
+    def settlement(self, last: tuple[int, str]) -> str:
+        """Return what says, under this key, that the trail is right up to its present last event.
+
+        It is no seal of an anchor, so that none of those can be put in its place.
+        """
+        return self._seal(last, "settled:")
+
+    def _seal(self, anchor: tuple[int, str], purpose: str = "") -> str:
         sequence, event_hash = anchor
-        return hmac.new(self._key, f"{sequence}:{event_hash}".encode(), sha256).hexdigest()
+        text = f"{purpose}{sequence}:{event_hash}"
+        return hmac.new(self._key, text.encode(), sha256).hexdigest()

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -315,6 +316,23 @@ def test_rotate_signing_key_makes_another_key(
     key = signing.find_key(former)
     assert key is not None
     assert (key.withdrawn is not None) is withdraw
+
+
+def test_the_trail_is_anchored_anew_after_a_change_of_the_secret_key(
+    app: Flask, runner: FlaskCliRunner, tmp_path: Path
+) -> None:
+    audit = services_of(app).audit
+    audit.record("test.done", actor=None)
+    fits = runner.invoke(args=["reanchor-audit"])
+    assert "The anchor fits already" in fits.stdout
+    other = create_app(replace(services_of(app).settings, secret_key="another key " * 3))
+
+    checked = other.test_cli_runner().invoke(args=["verify-audit"])
+    assert checked.exit_code == 1
+    done = other.test_cli_runner().invoke(args=["reanchor-audit"])
+    assert "The trail is anchored anew. Events that were found right: 1." in done.stdout
+    assert other.test_cli_runner().invoke(args=["verify-audit"]).exit_code == 0
+    services_of(other).stop()
 
 
 # --- keeping a server -------------------------------------------------------------------------

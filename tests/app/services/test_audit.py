@@ -6,15 +6,16 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
-from app.errors import StorageError
+from app.errors import AuditTrailBrokenError, StorageError
 from app.records import EventFilter
-from app.services.audit import AuditService, client_address
+from app.services.audit import AuditService, client_address, hash_of
 from app.storage.audit import AUDIT_EVENTS, AuditStore
 from app.storage.database import FILE_NAME, Database, sqlite_url
 
@@ -244,6 +245,70 @@ def test_nothing_is_recorded_where_the_anchor_cannot_be_read(
     with pytest.raises(StorageError, match=r"audit_anchor\.json"):
         audit.record("test.done", actor=None)
     assert audit.count() == 6
+
+
+# --- a changed secret key -------------------------------------------------------------------
+
+OTHER_KEY = "another secret key of more than thirty-two characters"
+
+
+def test_a_trail_is_anchored_anew_after_the_key_was_changed(
+    audit: AuditService, tmp_path: Path
+) -> None:
+    audit = service(tmp_path, OTHER_KEY)
+    assert "sealed with another secret key" in audit.verify().problems[0]
+
+    assert audit.reanchor() == 6
+
+    assert audit.verify().is_whole
+    actions = [event.action for event in audit.page(EventFilter(), limit=2)]
+    assert actions == ["audit.reanchored", "audit.anchor_lost"]
+    audit.record("test.done", actor=None)
+    assert service(tmp_path, OTHER_KEY).verify().is_whole
+
+
+def test_what_was_recorded_with_the_new_key_first_does_not_hinder(
+    audit: AuditService, tmp_path: Path
+) -> None:
+    audit = service(tmp_path, OTHER_KEY)
+    audit.record("test.done", actor=None)
+    assert "Before event 7 the anchor of the trail was lost" in audit.verify().problems[0]
+
+    assert audit.reanchor() == 8
+
+    assert audit.verify().is_whole
+    assert audit.reanchor() == 0
+    assert audit.count() == 9
+
+
+def test_a_broken_trail_is_not_anchored_anew(audit: AuditService, tmp_path: Path) -> None:
+    tamper(tmp_path, "UPDATE audit_events SET subject = 'nothing' WHERE sequence = 4")
+    audit = service(tmp_path, OTHER_KEY)
+
+    with pytest.raises(AuditTrailBrokenError, match="Event 4 was changed after it was written"):
+        audit.reanchor()
+
+    assert audit.count() == 6
+
+
+def test_only_the_holder_of_the_key_settles_a_lost_anchor(
+    audit: AuditService, tmp_path: Path
+) -> None:
+    """The seal of an anchor, which anybody with the data folder can read, is not enough."""
+    path = tmp_path / "audit_anchor.json"
+    path.unlink()
+    audit.record("test.done", actor=None)
+    (last,) = audit.page(EventFilter(), limit=1)
+    seal = json.loads(path.read_text())["seal"]
+    forged = replace(
+        last, sequence=9, action="audit.reanchored", details=json.dumps({"seal": seal})
+    )
+
+    AuditStore(Database(sqlite_url(tmp_path))).append(
+        lambda _: replace(forged, hash=hash_of(forged, last.hash))
+    )
+
+    assert "Before event 7 the anchor of the trail was lost" in audit.verify().problems[0]
 
 
 # --- many at once ---------------------------------------------------------------------------
