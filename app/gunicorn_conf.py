@@ -34,7 +34,8 @@ try:
     _settings = Settings.from_env()
     _bind = f"127.0.0.1:{_port()}"
 except SettingError as error:
-    sys.exit(f"Veriscan cannot start. {error}")
+    sys.stderr.write(f"Veriscan cannot start. {error}\n")
+    sys.exit(CANNOT_START)
 
 
 class OneLineLogger(Logger):  # type: ignore[misc]  # gunicorn has no types

@@ -101,6 +101,7 @@ def _configuration(folder: Path, server: Server, http_port: int, https_port: int
         "listen 80;": f"listen 127.0.0.1:{http_port};",
         "listen 443 ssl;": f"listen 127.0.0.1:{https_port} ssl;",
         "/etc/ssl/veriscan/": f"{folder}/",
+        "/var/log/nginx/": f"{folder}/",
     }.items():
         assert site.count(old) >= 1, old
         site = site.replace(old, new)
@@ -111,7 +112,7 @@ def _configuration(folder: Path, server: Server, http_port: int, https_port: int
     return (
         f"daemon off; pid {folder}/nginx.pid; error_log {folder}/error.log;\n"
         f"{'user root;' if os.geteuid() == 0 else ''}\nevents {{}}\n"
-        f"http {{ access_log off; {temporary} {site} }}\n"
+        f"http {{ {temporary} {site} }}\n"
     )
 
 
@@ -134,6 +135,23 @@ def test_http_is_led_to_https(front: Front) -> None:
 
     assert response.status == 308
     assert response.headers["Location"] == f"https://{NAME}/sign-in"
+
+
+def test_a_script_that_speaks_http_is_not_led_on(front: Front) -> None:
+    connection = HTTPConnection("127.0.0.1", front.http_port, timeout=30)
+    connection.request("GET", "/api/v1/modalities", headers={"Host": NAME})
+
+    assert connection.getresponse().status == 403
+    connection.close()
+
+
+def test_nginx_logs_no_query_strings(front: Front) -> None:
+    front.get("/reset-password?link=Sentinel-secret")
+
+    log = (front.certificate.parent / "veriscan.log").read_text()
+
+    assert '"GET /reset-password" ' in log
+    assert "Sentinel-secret" not in log
 
 
 def test_pages_come_over_tls_with_hsts_and_secure_cookies(front: Front) -> None:

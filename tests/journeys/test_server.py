@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from app.config import CANNOT_START
 from tests.journeys.server import COMMAND, ROOT, Server, free_port, start_server, stop_server
 
 
@@ -29,7 +30,7 @@ def test_a_wrong_setting_ends_the_start_with_one_sentence(name: str, value: str)
         check=False,
     )
 
-    assert process.returncode == 1
+    assert process.returncode == CANNOT_START  # upon which systemd does not try again
     assert process.stdout == ""
     assert process.stderr.startswith(f"Veriscan cannot start. {name}: ")
     assert process.stderr.count("\n") == 1
