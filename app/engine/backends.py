@@ -35,12 +35,14 @@ class Machine:
         threads: Threads for one scan on the CPU; None is one a core.
         graphs_dir: Folder for graphs that were exported for the CPU, made where missing; None
             runs PyTorch itself, which needs no export and is slower.
+        out_of_memory: Is called, by any thread, whenever the GPU has no memory for something.
     """
 
     device: str
     max_batch: int = 1
     threads: int | None = None
     graphs_dir: Path | None = None
+    out_of_memory: Callable[[], None] = lambda: None
 
 
 class BatchOutput(NamedTuple):
@@ -120,22 +122,29 @@ class CudaBackend:
 
     Args:
         reader: On the CPU; a copy moves to the GPU.
-        max_batch: Largest batch, in scans.
+        machine: With the GPU, and the largest batch.
     """
 
-    def __init__(self, reader: GreyReader, max_batch: int) -> None:
-        self._max_batch = max_batch
+    def __init__(self, reader: GreyReader, machine: Machine) -> None:
+        self._machine = machine
         self._reader = copy.deepcopy(reader).to(CUDA)
         self._on_cpu = CpuBackend(reader)
 
     @property
     def batch_limit(self) -> int:
         """The largest batch worth running, in scans."""
-        return self._max_batch
+        return self._machine.max_batch
 
     def run(self, squares: Tensor) -> BatchOutput:
         """Judge grey values on the CPU, float32 in [0, 1], shape ``[B, S, S]``."""
-        return run_halving(self._run_on_gpu, self._on_cpu.run, squares)
+        return run_halving(self._tried_on_gpu, self._on_cpu.run, squares)
+
+    def _tried_on_gpu(self, squares: Tensor) -> BatchOutput:
+        try:
+            return self._run_on_gpu(squares)
+        except torch.OutOfMemoryError:
+            self._machine.out_of_memory()
+            raise
 
     def _run_on_gpu(self, squares: Tensor) -> BatchOutput:
         # From page-locked memory the copy goes at the full speed of the bus.
@@ -162,8 +171,9 @@ def make_backend(network: Detector, card: Card | GateCard, machine: Machine) -> 
     reader = GreyReader(network, card.preprocessing)
     if machine.device == CUDA:
         try:
-            return CudaBackend(reader, machine.max_batch)
+            return CudaBackend(reader, machine)
         except torch.OutOfMemoryError:
+            machine.out_of_memory()
             torch.cuda.empty_cache()
             logger.warning("The GPU has no memory for a network; it runs on the CPU.")
     if machine.graphs_dir is not None:

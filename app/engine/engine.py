@@ -95,6 +95,8 @@ class InProcessEngine:
         self._in_flight: dict[int, Sequence[WaitingScan]] = {}
         self._restarts = 0
         self._batches: Counter[int] = Counter()
+        self._memory_shortages = 0
+        self._counting = threading.Lock()
 
     @property
     def device(self) -> str:
@@ -253,6 +255,7 @@ class InProcessEngine:
             is_alive=is_alive and not self._queue.is_closed,
             restarts=self._restarts,
             batches=dict(self._batches),
+            memory_shortages=self._memory_shortages,
         )
 
     # --- loading ----------------------------------------------------------------------------
@@ -278,7 +281,12 @@ class InProcessEngine:
             max_batch=self._max_batch,
             threads=self._threads,
             graphs_dir=self._graphs_dir,
+            out_of_memory=self._count_shortage,
         )
+
+    def _count_shortage(self) -> None:
+        with self._counting:  # the GPU has two workers
+            self._memory_shortages += 1
 
     def _load(self, key: str) -> None:
         """Load what serves a modality, or note why nothing does."""

@@ -161,11 +161,14 @@ class EngineFigures:
         is_alive: Whether it takes scans and all its threads run.
         restarts: How often a thread failed and began again.
         batches: How many batches there were, by how many scans were in them.
+        memory_shortages: How often the GPU had no memory for a batch, which was then halved or
+            judged on the CPU, or for a whole network.
     """
 
     is_alive: bool
     restarts: int
     batches: Mapping[int, int]
+    memory_shortages: int = 0
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from app.detection.weights import active_checkpoint, load_detector
-from app.engine.backends import CudaBackend, GreyReader
+from app.engine.backends import CudaBackend, GreyReader, Machine
 from app.engine.engine import InProcessEngine
 from app.engine.protocol import CUDA
 from tests.benchmarks.harness import SIDE, Report, medians_s
@@ -29,7 +29,7 @@ def measure(weights_dir: Path, modality: str, rounds: int) -> Report:
         return report
     detector = load_detector(active_checkpoint(weights_dir, modality))
     reader = GreyReader(detector.network, detector.card.preprocessing)
-    backend = CudaBackend(reader, max(BATCHES))
+    backend = CudaBackend(reader, Machine(device=CUDA, max_batch=max(BATCHES)))
     squares = torch.rand(max(BATCHES), *(detector.card.preprocessing.image_size,) * 2)
     eager = reader.to(CUDA)
     found = medians_s(

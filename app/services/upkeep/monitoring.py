@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from app.config import Settings
-from app.engine.protocol import Availability, Engine
+from app.engine.protocol import Availability, Engine, MeasuredEngine
 from app.records import AnalysisStatus
 from app.storage.database import FILE_NAME, SCHEMA_VERSION, Database
 from app.storage.statistics import StatisticsStore, UserStorage
@@ -172,6 +172,17 @@ class MonitoringService:
             found.append("The disk under the data folder is nearly full. Make room, or keep less.")
         if queue_length >= LONG_QUEUE_SHARE * self._settings.queue_size:
             found.append("The queue is nearly full: more scans come in than the engine can judge.")
+        shortages = (
+            self._engine.figures().memory_shortages
+            if isinstance(self._engine, MeasuredEngine)
+            else 0
+        )
+        if shortages:
+            found.append(
+                f"The GPU had no memory for what it was to judge, {shortages} times since the "
+                "start: scans take longer. Give it fewer at once (VERISCAN_MAX_BATCH), or to "
+                "Veriscan alone."
+            )
         found += [
             f"{key} cannot be judged: {availability.reason}"
             for key, availability in modalities.items()

@@ -5,6 +5,7 @@ from contextlib import suppress
 from flask import Blueprint, jsonify
 from flask.typing import ResponseReturnValue
 
+from app.engine.protocol import MeasuredEngine
 from app.errors import VeriscanError
 from app.web.context import services
 from app.web.guards import public
@@ -26,12 +27,14 @@ def readyz() -> ResponseReturnValue:
     with suppress(VeriscanError):  # what does not start is found not to be ready
         services().start()
     readiness = services().readiness.check()
-    availability = services().analyses.modalities()
+    engine, availability = services().engine, services().analyses.modalities()
+    figures = engine.figures() if isinstance(engine, MeasuredEngine) else None
     body = {
         "status": "ready" if readiness.is_ready else "unavailable",
         "problems": readiness.problems,
-        "device": services().engine.device,
-        "queue_length": services().engine.queue_length(),
+        "device": engine.device,
+        "gpu_memory_shortages": figures.memory_shortages if figures else 0,
+        "queue_length": engine.queue_length(),
         "modalities": {
             key: {"available": item.is_available, "reason": item.reason}
             for key, item in availability.items()

@@ -135,6 +135,11 @@ class _Gathered(Collector):
             yield CounterMetricFamily(
                 "veriscan_engine_restarts", "Times it began again.", value=figures.restarts
             )
+            yield CounterMetricFamily(
+                "veriscan_gpu_memory_shortages",
+                "Times the GPU had no memory for a batch or a network.",
+                value=figures.memory_shortages,
+            )
             yield _batches(figures.batches)
 
 

@@ -117,7 +117,7 @@ def test_what_overflows_in_half_precision_is_judged_in_single_precision(
     batch = squares(2) * 1e5
     expected = CpuBackend(copy.deepcopy(reader)).run(batch)
 
-    output = CudaBackend(reader, max_batch=8).run(batch)
+    output = CudaBackend(reader, Machine(device=CUDA, max_batch=8)).run(batch)
 
     assert np.isfinite(output.logits).all()
     assert np.allclose(output.logits, expected.logits, rtol=1e-3)
@@ -126,7 +126,7 @@ def test_what_overflows_in_half_precision_is_judged_in_single_precision(
 def test_a_network_that_does_not_fit_on_the_gpu_at_all_runs_on_the_cpu(
     network: Detector, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(_reader: GreyReader, _max_batch: int) -> None:
+    def full(_reader: GreyReader, _machine: Machine) -> None:
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(backends_module, "CudaBackend", full)
