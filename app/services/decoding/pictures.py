@@ -1,6 +1,9 @@
 """Scans and heatmaps as PNG pictures: kept without loss, drawn so that they can be read."""
 
 import io
+import struct
+import zlib
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,7 +11,9 @@ from PIL import Image
 
 MAX_UINT8 = 255
 MAX_UINT16 = 65535
-SCAN_COMPRESSION = 3  # of 0 … 9; higher costs seconds on a large scan and saves little
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_UP = 2  # the filter that takes from each byte the one above
+COMPRESSION = 3  # of 0 … 9; higher takes longer and saves little
 MAX_OVERLAY_SIDE = 1024
 MAX_THUMBNAIL_SIDE = 112  # twice the CSS pixels of a list's row, for dense displays
 
@@ -36,8 +41,25 @@ def restored(pixels: GreyPixels) -> NDArray[np.float32]:
 
 
 def encoded(pixels: GreyPixels) -> bytes:
-    """Return pixels ``[H, W]`` as a greyscale PNG of 8 or 16 bits, without any metadata."""
-    return _png(Image.fromarray(pixels))
+    """Return pixels ``[H, W]`` as a greyscale PNG of 8 or 16 bits, without any metadata.
+
+    Pillow tries five filters on each row and looks for repetitions, which a scan hardly has. With
+    one filter, and Huffman codes alone but for runs, a slice of 512 × 512 takes a quarter of the
+    time and no more room.
+    """
+    height, width = pixels.shape
+    bits = 8 * pixels.itemsize
+    rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8)
+    filtered = np.full((height, rows.shape[1] + 1), PNG_UP, np.uint8)
+    filtered[0, 1:] = rows[0]
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
+    compressor = zlib.compressobj(strategy=zlib.Z_RLE)
+    return (
+        PNG_SIGNATURE
+        + _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0))
+        + _chunk(b"IDAT", compressor.compress(filtered.data) + compressor.flush())
+        + _chunk(b"IEND", b"")
+    )
 
 
 def decoded(png: bytes) -> GreyPixels:
@@ -75,25 +97,38 @@ def overlay(evidence: NDArray[np.float32], width: int, height: int) -> bytes:
         height: Of the scan, in pixels.
 
     Returns:
-        An RGBA PNG of the scan's aspect ratio and at most 1024 pixels a side; fully transparent
-        where there is no evidence.
+        A PNG of 256 colours, of the scan's aspect ratio and at most 1024 pixels a side; fully
+        transparent where there is no evidence.
     """
     shrink = min(1.0, MAX_OVERLAY_SIDE / max(width, height))
     size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
     # This filter has no negative lobes, which would draw faint rings where there is no evidence.
     smooth = Image.fromarray(evidence.astype(np.float32)).resize(size, Image.Resampling.BILINEAR)
-    return _png(Image.fromarray(_painted(np.clip(np.asarray(smooth), 0, 1))))
+    roots = np.sqrt(np.clip(np.asarray(smooth), 0, 1))
+    image = Image.fromarray(np.rint(roots * MAX_UINT8).astype(np.uint8))
+    image.putpalette(_palette(), "RGBA")
+    return _png(image)
 
 
-def _painted(strength: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Return the RGBA colours of evidence in [0, 1], shape ``[H, W, 4]``."""
+@cache
+def _palette() -> bytes:
+    """Return the colours of evidence, RGBA, in even steps of its root from 0 to 1.
+
+    The opacity follows the root, so that no step from one colour to the next can be seen.
+    """
+    roots = np.linspace(0, 1, MAX_UINT8 + 1)
     stops = np.linspace(0, 1, len(RAMP))
-    channels = [np.interp(strength, stops, RAMP[:, channel]) for channel in range(3)]
-    opacity = MAX_OPACITY * np.sqrt(strength)  # weak evidence shows, nothing has an edge
-    return np.rint(np.stack([*channels, opacity * MAX_UINT8], axis=-1)).astype(np.uint8)
+    channels = [np.interp(roots**2, stops, RAMP[:, channel]) for channel in range(3)]
+    opacity = MAX_OPACITY * roots  # weak evidence shows, nothing has an edge
+    colours = np.stack([*channels, opacity * MAX_UINT8], axis=-1)
+    return np.rint(colours).astype(np.uint8).tobytes()
 
 
 def _png(image: Image.Image) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG", compress_level=SCAN_COMPRESSION)
+    image.save(buffer, format="PNG", compress_level=COMPRESSION)
     return buffer.getvalue()
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
