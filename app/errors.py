@@ -151,25 +151,6 @@ class TooManyFilesError(UploadError):
         super().__init__(f"At most {max_files} files can be sent together. Send the rest after it.")
 
 
-class TooMuchToUnpackError(UploadError):
-    """Too many archives and files of several images are waiting to be read."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "The server is still reading other archives. Send this file again in a few minutes."
-        )
-
-
-class LineFullError(UploadError):
-    """A user has more scans in line than anybody may."""
-
-    def __init__(self, max_in_line: int) -> None:
-        super().__init__(
-            f"{max_in_line} of your scans are waiting to be judged, and more cannot wait. Send "
-            "this one again when some of them are done."
-        )
-
-
 class ReadingInterruptedError(UploadError):
     """The server stopped while it read a file that holds several images."""
 
@@ -368,14 +349,47 @@ class ModalityUnavailableError(EngineError):
         super().__init__(f"{title} cannot be analysed at present: {reason}")
 
 
-class QueueFullError(EngineError):
+class BusyError(EngineError):
+    """There is too much to do to take this in now; later there will be room.
+
+    Attributes:
+        retry_after_s: When it is worth trying again, in whole seconds from now.
+    """
+
+    def __init__(self, problem: str, retry_after_s: int) -> None:
+        super().__init__(problem)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFullError(BusyError):
     """Too many analyses are waiting."""
 
     def __init__(self, retry_after_s: int) -> None:
         super().__init__(
-            f"Too many analyses are waiting. Try again in about {retry_after_s} seconds."
+            f"Too many analyses are waiting. Try again in about {retry_after_s} seconds.",
+            retry_after_s,
         )
-        self.retry_after_s = retry_after_s
+
+
+class LineFullError(BusyError):
+    """A user has more scans in line than anybody may."""
+
+    def __init__(self, max_in_line: int) -> None:
+        super().__init__(
+            f"{max_in_line} of your scans are waiting to be judged, and more cannot wait. Send "
+            "this one again when some of them are done.",
+            retry_after_s=60,
+        )
+
+
+class TooMuchToUnpackError(BusyError):
+    """Too many archives and files of several images are waiting to be read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The server is still reading other archives. Send this file again in a few minutes.",
+            retry_after_s=120,
+        )
 
 
 class DecodersBusyError(QueueFullError):
@@ -711,6 +725,16 @@ class AnchorInvalidError(VeriscanError):
         super().__init__(
             "The anchor of the trail is damaged, or was sealed with another secret key, so the "
             "end of the trail may have been cut off."
+        )
+
+
+class AuditTrailBrokenError(VeriscanError):
+    """The audit trail cannot be anchored anew, since events were changed or are missing."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            f"{problem} The trail was not anchored anew. “flask verify-audit” says all that is "
+            "wrong with it."
         )
 
 

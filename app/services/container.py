@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from threading import Event, Lock
 from typing import Protocol
 
 from app.config import Settings
@@ -9,7 +10,7 @@ from app.detection.limits import DecodingLimits
 from app.engine.protocol import Engine
 from app.errors import AccountInactiveError
 from app.records import Analysis
-from app.services.accounts.accounts import Access, AccountService
+from app.services.accounts.accounts import AccountService
 from app.services.accounts.identity import Groundwork, Identity, build_identity
 from app.services.accounts.passwords import PasswordService
 from app.services.accounts.quotas import QuotaService
@@ -29,7 +30,7 @@ from app.services.clock import Clock, utc_now
 from app.services.decoding.decoding import DecodingService, bounds_for, series_key
 from app.services.decoding.pool import DecodingPool
 from app.services.detectors.tally import VerdictTally
-from app.services.rate_limits import RateLimiter
+from app.services.rate_limits import RateLimits
 from app.services.reviews.agreement import AgreementService
 from app.services.reviews.labels import LabelService
 from app.services.reviews.reviews import ReviewService
@@ -97,7 +98,7 @@ class Services:
     reviews: ReviewService
     agreement: AgreementService
     labels: LabelService
-    rate_limiter: RateLimiter
+    rate_limits: RateLimits
     images: ImageStore
     verdicts: VerdictTally
     readiness: ReadinessService
@@ -106,6 +107,8 @@ class Services:
     backup: BackupService
     secret_key: str = field(repr=False)
     stores: tuple[Closable, ...] = field(repr=False)
+    _starting: Lock = field(default_factory=Lock, init=False, repr=False)
+    _is_started: Event = field(default_factory=Event, init=False, repr=False)
 
     def start(self) -> None:
         """Load the weights and take up the analyses that a restart interrupted.
@@ -118,15 +121,20 @@ class Services:
             EngineError: The engine cannot start, or has been stopped.
             StorageError: The database cannot be read.
         """
-        self.decoding.start()
-        self.engine.start()
-        self.administration.detectors.resume()
-        self.intake.uploads.resume()
-        self.analyses.resume()
-        self.retention_schedule.start()
+        with self._starting:
+            if self._is_started.is_set():
+                return
+            self.decoding.start()
+            self.engine.start()
+            self.administration.detectors.resume()
+            self.intake.uploads.resume()
+            self.analyses.resume()
+            self.retention_schedule.start()
+            self._is_started.set()
 
     def stop(self) -> None:
         """Stop the engine and store what it has finished; the rest waits for the next start."""
+        self._is_started.clear()
         self.retention_schedule.stop()
         self.intake.uploads.close()
         self.engine.stop()
@@ -161,9 +169,9 @@ def build_services(
     users = open_users(settings.data_dir, database)
     secret_key = settings.secret_key or load_or_make_secret_key(settings.data_dir)
     audit = AuditService(AuditStore(database), settings.data_dir, secret_key)
-    site_settings = SiteSettingsService(
-        SiteSettingsStore(database), audit, _default_site_settings(settings)
-    )
+    mode = RegistrationMode.OPEN if settings.registration_open else RegistrationMode.CLOSED
+    defaults = SiteSettings(registration=mode)
+    site_settings = SiteSettingsService(SiteSettingsStore(database), audit, defaults)
     quotas = QuotaService(StatisticsStore(database), QuotaStore(database), site_settings, audit)
     limits = DecodingLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
     own_pool = DecodingPool(bounds_for(limits))  # which has no process before it is needed
@@ -207,9 +215,8 @@ def build_services(
         watch=administration.detectors.watch,
         adjusted=verdicts.counting(administration.calibration.applied),
     )
-    signing = SigningService(
-        PrivateKeyFile(settings.data_dir, settings.signing_key_file), PublicKeyStore(database)
-    )
+    private_key = PrivateKeyFile(settings.data_dir, settings.signing_key_file)
+    signing = SigningService(private_key, PublicKeyStore(database))
     certificates = CertificateStore(database)
     retention = RetentionService(
         ExpiryStore(database),
@@ -219,6 +226,9 @@ def build_services(
         clock=clock,
         session_max=timedelta(seconds=settings.session_max_s),
     )
+    history = HistoryService(
+        HistoryStore(database), notes, UploadStore(database), analyses, intake.studies, audit
+    )
     sources = BackupSources(settings=settings, users=users, database=database, images=images)
     return Services(
         settings=settings,
@@ -226,12 +236,10 @@ def build_services(
         identity=identity,
         accounts=accounts,
         decoding=decoding,
-        personal_data=PersonalDataService(identity, analyses, audit),
+        personal_data=PersonalDataService(identity, history, analyses, audit),
         analyses=analyses,
         intake=intake,
-        history=HistoryService(
-            HistoryStore(database), notes, UploadStore(database), analyses, intake.studies, audit
-        ),
+        history=history,
         notes=NoteService(notes, analyses, audit),
         audit=audit,
         site_settings=site_settings,
@@ -242,7 +250,7 @@ def build_services(
         reviews=ReviewService(reviews, AnalysisStore(database), images, audit),
         agreement=AgreementService(reviews),
         labels=LabelService(reviews, images, audit),
-        rate_limiter=RateLimiter(settings.api_requests_per_min, clock),
+        rate_limits=RateLimits(settings.api_requests_per_min, clock),
         images=images,
         verdicts=verdicts,
         readiness=ReadinessService(engine, database, settings.data_dir),
@@ -267,9 +275,6 @@ def _accounts(
     intake: Intake,
     audit: AuditService,
 ) -> AccountService:
-    access = Access(
-        passwords=identity.passwords, sessions=identity.sessions, sign_in=identity.sign_in
-    )
     forget = (
         identity.tokens.forget,
         identity.sessions.forget,
@@ -279,7 +284,7 @@ def _accounts(
         intake.forget,
         analyses.removal.delete_of_user,
     )
-    return AccountService(users, access, identity.mail, audit, forget=forget)
+    return AccountService(users, identity, audit, forget=forget)
 
 
 def _admit(analysis: Analysis, users: UserStore, quotas: QuotaService) -> None:
@@ -293,8 +298,3 @@ def _admit(analysis: Analysis, users: UserStore, quotas: QuotaService) -> None:
     if user is None or not user.is_active:
         raise AccountInactiveError
     quotas.check(user.id)
-
-
-def _default_site_settings(settings: Settings) -> SiteSettings:
-    mode = RegistrationMode.OPEN if settings.registration_open else RegistrationMode.CLOSED
-    return SiteSettings(registration=mode)

@@ -16,6 +16,8 @@ from app.storage.folding import studies_of, unfold_one
 from app.storage.removals import RemovalStore
 
 UNFINISHED = (AnalysisStatus.QUEUED.value, AnalysisStatus.RUNNING.value)
+BY_ID = sa.select(ANALYSES).where(ANALYSES.c.id == sa.bindparam("wanted"))
+"""Put together once, since hardly a request does without it."""
 
 
 class AnalysisStore:
@@ -36,7 +38,7 @@ class AnalysisStore:
             StorageError: The database failed; nothing is changed.
         """
         with self._database.writing() as connection:
-            connection.execute(ANALYSES.insert().values(_row_of(analysis)))
+            connection.execute(ANALYSES.insert(), _row_of(analysis))
 
     def update(self, analysis: Analysis) -> None:
         """Keep a changed analysis in place of the one with the same id.
@@ -45,9 +47,9 @@ class AnalysisStore:
             NotFoundError: There is none; it may have been deleted.
             StorageError: The database failed; nothing is changed.
         """
-        statement = ANALYSES.update().where(ANALYSES.c.id == analysis.id).values(_row_of(analysis))
+        statement = ANALYSES.update().where(ANALYSES.c.id == analysis.id)
         with self._database.writing() as connection:
-            if connection.execute(statement).rowcount == 0:
+            if connection.execute(statement, _row_of(analysis)).rowcount == 0:
                 raise NotFoundError("analysis")
 
     def reopen(self, analysis: Analysis) -> None:
@@ -108,8 +110,9 @@ class AnalysisStore:
 
     def find(self, analysis_id: UUID) -> Analysis | None:
         """Return an analysis, or None where there is none with this id."""
-        found = self._select(sa.select(ANALYSES).where(ANALYSES.c.id == analysis_id))
-        return found[0] if found else None
+        with self._database.reading() as connection:
+            row = connection.execute(BY_ID, {"wanted": analysis_id}).mappings().one_or_none()
+        return None if row is None else analysis_of(row)
 
     def page_of_user(self, user_id: UUID, *, offset: int, limit: int) -> list[Analysis]:
         """Return a user's analyses, newest first, ``limit`` of them from the ``offset``-th on."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
 from app.errors import StorageError
@@ -21,6 +21,7 @@ SCHEMA_VERSION = 3
 BUSY_TIMEOUT_MS = 10_000
 POSTGRESQL_SCHEMA_LOCK = 0x5645524953434E  # any number, the same in every process
 WRITES = "veriscan_writes"
+SQLITE_PRIMARY_CODE = 0xFF  # of an error's code; the rest says more precisely what it is
 
 METADATA = sa.MetaData()
 
@@ -190,7 +191,7 @@ class Database:
         """
         with _storage_errors(), self._engine.connect() as connection:
             connection.execution_options(**{WRITES: True})
-            with connection.begin():
+            with _begun(connection):
                 yield connection
 
     def try_writing(self) -> None:
@@ -223,6 +224,7 @@ class Database:
 
     def _open_sqlite(self, path: Path) -> None:
         sa.event.listen(self._engine, "connect", _set_up_sqlite)
+        sa.event.listen(self._engine, "handle_error", _forget_read_only)
         sa.event.listen(self._engine, "begin", _begin_sqlite)
         # The first connection turns write-ahead logging on, for which SQLite does not wait for
         # other first connections, however patient it is otherwise.
@@ -269,6 +271,16 @@ def _copied(connection: sa.Connection, path: Path) -> None:
         raise StorageError("The database cannot be copied. Check the free space.") from error
 
 
+def _begun(connection: sa.Connection) -> sa.RootTransaction:
+    """Begin a transaction; where the connection turns out to be of no use, with a new one."""
+    try:
+        return connection.begin()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return connection.begin()
+
+
 @contextmanager
 def _storage_errors() -> Iterator[None]:
     try:
@@ -304,6 +316,16 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # what was confirmed outlives a power cut
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _forget_read_only(context: sa.engine.ExceptionContext) -> None:
+    """Let go of connections that cannot write: opened while the folder could not be written.
+
+    SQLite opens the file for reading alone then, and would stay with that once it can be written.
+    """
+    code = getattr(context.original_exception, "sqlite_errorcode", 0)
+    if code & SQLITE_PRIMARY_CODE == sqlite3.SQLITE_READONLY:
+        context.is_disconnect = True
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:

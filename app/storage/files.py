@@ -97,6 +97,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     Raises:
         OSError: It could not be written; the old content, if there was any, is still there.
     """
+    replace_atomically(path, data)
+    sync_folder(path.parent)
+
+
+def replace_atomically(path: Path, data: bytes) -> None:
+    """Do as ``write_atomically``, but after a power cut the file may hold the old content again.
+
+    With ``sync_folder``, this writes several files of a folder durably.
+
+    Raises:
+        OSError: It could not be written; the old content, if there was any, is still there.
+    """
     temporary = temporary_path(path)
     try:
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
@@ -108,7 +120,6 @@ def write_atomically(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_folder(path.parent)
 
 
 def temporary_path(path: Path) -> Path:

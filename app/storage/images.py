@@ -3,7 +3,7 @@
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +11,14 @@ from uuid import UUID
 
 from app.errors import NotFoundError, StorageError
 from app.storage.encryption import HEADER_BYTES, ScanCipher
-from app.storage.files import make_private_folder, sync_folder, temporary_path, write_atomically
+from app.storage.files import (
+    PRIVATE_FOLDER_MODE,
+    make_private_folder,
+    replace_atomically,
+    sync_folder,
+    temporary_path,
+    write_atomically,
+)
 
 FOLDER_NAME = "images"
 FAN_OUT_CHARACTERS = 2
@@ -46,13 +53,27 @@ class ImageStore:
         Raises:
             StorageError: It could not be written; nothing of it is left.
         """
-        path = self._path(analysis_id, picture)
-        sealed = self._cipher.sealed(path.name, png)
+        self.put_all(analysis_id, {picture: png})
+
+    def put_all(self, analysis_id: UUID, pngs: Mapping[Picture, bytes]) -> None:
+        """Keep pictures of an analysis, in this order, as ``put`` does.
+
+        Raises:
+            StorageError: One of them could not be written; those before it are there.
+        """
+        paths = [self._path(analysis_id, picture) for picture in pngs]
+        sealed = [
+            self._cipher.sealed(path.name, png)
+            for path, png in zip(paths, pngs.values(), strict=True)
+        ]
+        folder = paths[0].parent
         with _reported("stored"), self._held(fcntl.LOCK_SH):
-            if not path.parent.is_dir():
-                make_private_folder(path.parent)
+            if not folder.is_dir():
+                folder.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
                 sync_folder(self._root)
-            write_atomically(path, sealed)
+            for path, data in zip(paths, sealed, strict=True):
+                replace_atomically(path, data)
+            sync_folder(folder)
 
     def get(self, analysis_id: UUID, picture: Picture) -> bytes:
         """Return a picture.

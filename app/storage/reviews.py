@@ -172,14 +172,16 @@ class ReviewStore:
         """Return open cases of others that a reviewer has not answered, oldest first."""
         return self._cases(
             sa.select(REVIEW_CASES)
-            .where(
-                REVIEW_CASES.c.outcome.is_(None),
-                REVIEW_CASES.c.owner_id != reviewer_id,
-                REVIEW_CASES.c.id.not_in(_answered_by(reviewer_id)),
-            )
+            .where(*_waits_for(reviewer_id))
             .order_by(REVIEW_CASES.c.created, REVIEW_CASES.c.id)
             .limit(limit)
         )
+
+    def count_waiting_for(self, reviewer_id: UUID) -> int:
+        """Return how many open cases of others a reviewer has not answered."""
+        wanted = sa.select(sa.func.count()).select_from(REVIEW_CASES)
+        with self._database.reading() as connection:
+            return connection.execute(wanted.where(*_waits_for(reviewer_id))).scalar_one()
 
     def answered_by(self, reviewer_id: UUID, *, limit: int) -> list[ReviewCase]:
         """Return the cases that a reviewer has answered, newest first."""
@@ -218,6 +220,14 @@ class ReviewStore:
     def _cases(self, statement: sa.Select[Any]) -> list[ReviewCase]:
         with self._database.reading() as connection:
             return [_case_of(row) for row in connection.execute(statement).mappings()]
+
+
+def _waits_for(reviewer_id: UUID) -> tuple[sa.ColumnElement[bool], ...]:
+    return (
+        REVIEW_CASES.c.outcome.is_(None),
+        REVIEW_CASES.c.owner_id != reviewer_id,
+        REVIEW_CASES.c.id.not_in(_answered_by(reviewer_id)),
+    )
 
 
 def _answered_by(reviewer_id: UUID) -> sa.Select[Any]:

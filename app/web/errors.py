@@ -1,11 +1,13 @@
 """What somebody sees when a request fails: a page in plain words, or problem+json for scripts."""
 
+import errno
 import logging
 from dataclasses import dataclass
 from time import monotonic
 
-from flask import Flask, Response, json, render_template, request
+from flask import Flask, Response, g, json, render_template, request
 from flask.typing import ResponseReturnValue
+from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import (
     BadHost,
@@ -19,6 +21,7 @@ from werkzeug.http import HTTP_STATUS_CODES
 from app.errors import (
     AccountError,
     ApiQueryInvalidError,
+    BusyError,
     EngineError,
     FileTooLargeError,
     LinkInvalidError,
@@ -65,6 +68,8 @@ DISCARD_LIMIT_BYTES = 2**30
 DISCARD_LIMIT_S = 30.0
 DISCARD_CHUNK_BYTES = 2**18
 
+DISK_TROUBLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
+
 logger = logging.getLogger(__name__)
 
 
@@ -107,6 +112,7 @@ def init_app(app: Flask) -> None:
     app.register_error_handler(CSRFError, _expired_form)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(VeriscanError, _own_error)
+    app.register_error_handler(OSError, _disk_trouble)
     app.register_error_handler(Exception, _unforeseen)
 
 
@@ -119,6 +125,11 @@ def problem(status: int, detail: str) -> Response:
     """Return an error for a script, as RFC 9457 wants it."""
     body = {"title": HTTP_STATUS_CODES[status], "status": status, "detail": detail}
     return Response(json.dumps(body), status=status, mimetype=PROBLEM_TYPE)
+
+
+def refusal(error: VeriscanError) -> Response:
+    """Return one of our own errors for a script, with when to try again where that is known."""
+    return _with_retry_after(problem(status_of(error), str(error)), error)
 
 
 def _expired_form(error: CSRFError) -> Response:
@@ -135,6 +146,8 @@ def _http_error(error: HTTPException) -> ResponseReturnValue:
         return error
     if status == 413:
         _discard_body()
+    if status == 403:
+        _record_refusal()
     response = _answer(status, _words_for(error, status))
     for name, value in error.get_headers(request.environ):
         if name.lower() in ("allow", "retry-after", "www-authenticate"):
@@ -156,17 +169,45 @@ def _words_for(error: HTTPException, status: int) -> Words:
     return Words(words.title, error.description) if is_ours and error.description else words
 
 
+def _record_refusal() -> None:
+    """Record who was refused which page: once a minute, so that nobody can fill the trail."""
+    token_user = g.get("token_user")
+    user = token_user or (current_user.record if current_user.is_authenticated else None)
+    if user is None:
+        return
+    allowance = services().rate_limits.refusals.take((user.id, request.endpoint))
+    if allowance and not allowance.is_exceeded:
+        services().audit.record("access.refused", actor=user.id, subject=request.endpoint or "")
+
+
 def _own_error(error: VeriscanError) -> Response:
     status = status_of(error)
-    if status >= 500 and not isinstance(error, QueueFullError | ModalityUnavailableError):
+    if status >= 500 and not isinstance(error, BusyError | ModalityUnavailableError):
         logger.error("%s: %s", type(error).__name__, error)
     if status == 404 and not _is_api():
         return _answer(404, PAGES[404])
     if status == 500:
         return _answer(500, PAGES[500])
     title = PAGES.get(status, PAGES[400]).title
-    response = _answer(status, Words(title, str(error)))
-    if isinstance(error, QueueFullError | TooManyAttemptsError | TooManyRequestsError):
+    if isinstance(error, QueueFullError):
+        _discard_body()
+    return _with_retry_after(_answer(status, Words(title, str(error))), error)
+
+
+def _disk_trouble(error: OSError) -> Response:
+    """Tell of a disk that takes nothing, noticed where a large upload is put away for instance."""
+    if error.errno not in DISK_TROUBLE:
+        return _unforeseen(error)
+    return _own_error(
+        StorageError(
+            f"The server's disk cannot be written ({error.strerror}); nothing was kept. Tell the "
+            "administrator, and try again once there is room."
+        )
+    )
+
+
+def _with_retry_after(response: Response, error: VeriscanError) -> Response:
+    if isinstance(error, BusyError | TooManyAttemptsError | TooManyRequestsError):
         response.headers["Retry-After"] = str(error.retry_after_s)
     return response
 

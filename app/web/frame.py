@@ -1,5 +1,7 @@
 """What the frame around every page needs: navigation and colours."""
 
+from dataclasses import dataclass
+
 from flask import Flask, request
 from flask_login import current_user
 
@@ -13,13 +15,27 @@ THEME_COOKIE = "veriscan-theme"
 MEDIA = {"dark": "all", "light": "not all"}
 FOLLOW_THE_SYSTEM = "(prefers-color-scheme: dark)"
 
+
+@dataclass(frozen=True, slots=True)
+class NavigationItem:
+    """A page of the navigation.
+
+    Attributes:
+        endpoint: Of the page.
+        label: How it is called.
+        waiting: How many things wait there for whoever is signed in.
+    """
+
+    endpoint: str
+    label: str
+    waiting: int = 0
+
+
 NAVIGATION = (
-    ("pages.home", "Overview"),
-    ("analyses.new", "New analysis"),
-    ("analyses.history", "History"),
+    NavigationItem("pages.home", "Overview"),
+    NavigationItem("analyses.new", "New analysis"),
+    NavigationItem("analyses.history", "History"),
 )
-REVIEWER_NAVIGATION = (("reviews.queue", "Reviews"),)
-ADMIN_NAVIGATION = (("admin.overview", "Administration"),)
 
 
 def theme_media() -> str:
@@ -27,12 +43,15 @@ def theme_media() -> str:
     return MEDIA.get(request.cookies.get(THEME_COOKIE, ""), FOLLOW_THE_SYSTEM)
 
 
-def main_nav() -> tuple[tuple[str, str], ...]:
-    """Return the pages of the navigation, each with its label."""
-    if current_user.is_authenticated and current_user.is_admin:
-        return NAVIGATION + ADMIN_NAVIGATION
-    if current_user.is_authenticated and current_user.record.role is Role.REVIEWER:
-        return NAVIGATION + REVIEWER_NAVIGATION
+def main_nav() -> tuple[NavigationItem, ...]:
+    """Return the pages of the navigation for whoever is signed in."""
+    if not current_user.is_authenticated:
+        return NAVIGATION
+    if current_user.is_admin:
+        return (*NAVIGATION, NavigationItem("admin.overview", "Administration"))
+    if current_user.record.role is Role.REVIEWER:
+        waiting = services().reviews.count_waiting_for(current_user.record)
+        return (*NAVIGATION, NavigationItem("reviews.queue", "Reviews", waiting))
     return NAVIGATION
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -16,6 +17,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMAND = ("-m", "gunicorn", "--config", "app/gunicorn_conf.py", "wsgi:application")
+SERVE = (sys.executable, *COMMAND)
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60
 
@@ -36,8 +38,17 @@ class Server:
     process: subprocess.Popen[bytes]
 
 
-def start_server(folder: Path, weights_dir: Path, **settings: str) -> Server:
-    """Start gunicorn as ``make run`` does, with its data in a folder, and wait until it answers."""
+def start_server(
+    folder: Path, weights_dir: Path, *, command: Sequence[str] = SERVE, **settings: str
+) -> Server:
+    """Start gunicorn as ``make run`` does, with its data in a folder, and wait until it answers.
+
+    Args:
+        folder: For its data and its log.
+        weights_dir: The folder with ``active.toml``.
+        command: What to run in place of that.
+        settings: More variables of its environment.
+    """
     port = free_port()
     data_dir, log = folder / "data", folder / "server.log"
     environment = {k: v for k, v in os.environ.items() if not k.startswith("VERISCAN_")} | {
@@ -49,7 +60,7 @@ def start_server(folder: Path, weights_dir: Path, **settings: str) -> Server:
         **settings,
     }
     with log.open("wb") as output:
-        process = _gunicorn(environment, output)
+        process = _started(command, environment, output)
     server = Server(f"http://127.0.0.1:{port}", data_dir, log, process)
     try:
         _wait_until_it_answers(server)
@@ -66,9 +77,11 @@ def stop_server(server: Server) -> int:
     return server.process.wait(timeout=STOP_TIMEOUT_S)
 
 
-def _gunicorn(environment: dict[str, str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+def _started(
+    command: Sequence[str], environment: dict[str, str], output: IO[bytes]
+) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, *COMMAND],
+        command,
         cwd=ROOT,
         env=environment,
         stdin=subprocess.DEVNULL,

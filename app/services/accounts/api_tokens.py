@@ -2,12 +2,14 @@
 
 import secrets
 from collections.abc import Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from uuid import UUID, uuid4
 
 from app.errors import (
+    StorageError,
     TokenExpiredError,
     TokenLifetimeInvalidError,
     TokenNameInvalidError,
@@ -135,7 +137,8 @@ class ApiTokenService:
             raise TokenExpiredError(token.expires)
         now = self._clock()
         if token.last_used is None or now - token.last_used >= TOUCH_INTERVAL:
-            self._store.touch(token.id, now)
+            with suppress(StorageError):  # whoever only reads can do so while the disk is full
+                self._store.touch(token.id, now)
         return Bearer(user, token)
 
     def forget(self, user_id: UUID) -> None:

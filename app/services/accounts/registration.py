@@ -1,6 +1,7 @@
 """Registration: who may make an account, and what it takes."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -10,6 +11,7 @@ from app.errors import (
     InvitedEmailError,
     RegistrationClosedError,
     RegistrationRefusedError,
+    StorageError,
     UsernameTakenError,
 )
 from app.records import OneTimeLink, Role, User
@@ -147,9 +149,14 @@ class RegistrationService:
             self._users.add(user)
         except (UsernameTakenError, EmailTakenError) as error:  # somebody was quicker
             raise RegistrationRefusedError([error]) from error
-        self._audit.record(
-            "account.created", actor=user.id, subject=str(user.id), role=user.role.value
-        )
+        try:
+            self._audit.record(
+                "account.created", actor=user.id, subject=str(user.id), role=user.role.value
+            )
+        except BaseException:  # who is told that it failed must be able to do it again
+            with suppress(StorageError):
+                self._users.delete(user.id)
+            raise
         return user
 
     def _checked(self, application: Application, *, needs_mobile: bool) -> tuple[str, str, str]:

@@ -6,10 +6,12 @@ not used for long (idle) or began long ago (absolute), for administrators sooner
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from app.errors import StorageError
 from app.records import Role, Session, User
 from app.services.accounts.api_tokens import digest_of, new_secret
 from app.services.audit import AuditService, client_address
@@ -110,7 +112,8 @@ class SessionService:
             return None
         now = self._clock()
         if now - session.last_seen >= TOUCH_INTERVAL:
-            self._store.touch(session.id, now)
+            with suppress(StorageError):  # whoever only reads can do so while the disk is full
+                self._store.touch(session.id, now)
         return user, session
 
     def find_half_way(self, secret: str) -> User | None:

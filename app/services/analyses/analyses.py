@@ -1,7 +1,7 @@
 """Analyses: having a scan judged, finding it again, and deleting it."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from threading import Lock
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from app.engine.protocol import Availability, Engine, Judgement
 from app.errors import NotFoundError
 from app.records import Analysis, AnalysisStatus, Role, User
 from app.services.analyses.backlog import Backlog
+from app.services.analyses.history_page import HistoryPage
 from app.services.analyses.judging import JudgingService
 from app.services.analyses.receiving import AcceptedScan, Reception, ScanFile, ScanReceiver
 from app.services.analyses.removal import AnalysisRemoval
@@ -20,27 +21,6 @@ from app.services.decoding import pictures
 from app.services.decoding.decoding import DecodingService
 from app.storage.analyses import AnalysisStore
 from app.storage.images import ImageStore, Picture
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HistoryPage:
-    """One page of a user's analyses, newest first.
-
-    Attributes:
-        page: Its number, from 1.
-        per_page: How many a page holds at most.
-        total: How many there are on all pages.
-    """
-
-    analyses: tuple[Analysis, ...]
-    page: int
-    per_page: int
-    total: int
-
-    @property
-    def pages(self) -> int:
-        """How many pages there are, at least 1."""
-        return max(1, -(-self.total // self.per_page))
 
 
 class AnalysisService:
@@ -104,6 +84,15 @@ class AnalysisService:
         self._judging.adjusted = adjusted
 
     # --- taking a scan in -------------------------------------------------------------------
+
+    def check_room(self) -> None:
+        """Check that ``submit`` would find a place in the queue, before anything is spent on it.
+
+        Raises:
+            QueueFullError: Too many scans are waiting.
+            EngineStoppedError: The engine has been stopped.
+        """
+        self._receiver.check_room()
 
     def submit(
         self, user: User, modality: str, data: bytes, *, override_gate: bool = False
@@ -215,7 +204,7 @@ class AnalysisService:
         Raises:
             NotFoundError: It does not exist or is not the viewer's to see.
         """
-        return self._images.get(self.get(viewer, analysis_id).id, Picture.SCAN)
+        return self._picture(self.get(viewer, analysis_id), viewer, Picture.SCAN)
 
     def thumbnail_png(self, viewer: User, analysis_id: UUID) -> bytes:
         """Return the scan small, as a greyscale PNG of at most 112 pixels a side.
@@ -223,10 +212,10 @@ class AnalysisService:
         Raises:
             NotFoundError: It does not exist or is not the viewer's to see.
         """
-        return self._images.get(self.get(viewer, analysis_id).id, Picture.THUMBNAIL)
+        return self._picture(self.get(viewer, analysis_id), viewer, Picture.THUMBNAIL)
 
     def heatmap_png(self, viewer: User, analysis_id: UUID) -> bytes:
-        """Return the evidence for FAKE as an RGBA PNG to be laid over the scan.
+        """Return the evidence for FAKE as a PNG to be laid over the scan.
 
         Its aspect ratio is the scan's. Transparent where nothing speaks for a fake.
 
@@ -238,9 +227,18 @@ class AnalysisService:
         if analysis.status is not AnalysisStatus.DONE:
             raise NotFoundError("heatmap")
         evidence = pictures.restored(
-            pictures.decoded(self._images.get(analysis.id, Picture.HEATMAP))
+            pictures.decoded(self._picture(analysis, viewer, Picture.HEATMAP))
         )
         return pictures.overlay(evidence, analysis.width, analysis.height)
+
+    def _picture(self, analysis: Analysis, viewer: User, picture: Picture) -> bytes:
+        """Return a picture; that somebody looks at another user's scan is recorded."""
+        png = self._images.get(analysis.id, picture)
+        if analysis.user_id != viewer.id:
+            self._audit.record(
+                "analysis.viewed", actor=viewer.id, subject=str(analysis.id), picture=picture.value
+            )
+        return png
 
     def current(self, analysis: Analysis) -> Analysis:
         """Return an analysis that says whether it is in the network now, which is not stored."""
@@ -249,12 +247,19 @@ class AnalysisService:
         return analysis
 
     def visible(self, viewer: User, analysis_ids: Collection[UUID]) -> list[Analysis]:
-        """Return those of some analyses that exist and are the viewer's to see."""
-        return [
+        """Return those of some analyses that exist and are the viewer's to see.
+
+        That somebody so learns the verdict on another user's scan is recorded.
+        """
+        found = [
             self.current(analysis)
             for analysis in self._store.of_ids(analysis_ids).values()
             if analysis.user_id == viewer.id or viewer.role is Role.ADMIN
         ]
+        for analysis in found:
+            if analysis.user_id != viewer.id and analysis.status.is_final:
+                self._audit.record("analysis.viewed", actor=viewer.id, subject=str(analysis.id))
+        return found
 
     def place_in_line(self, analysis_id: UUID) -> int:
         """Return a scan's place in line, from 1; 0 where it does not wait (any more)."""

@@ -111,8 +111,9 @@ class Backlog:
 
     def _fill(self) -> bool:
         """Bring scans to the engine; return whether to try again soon without being asked."""
+        is_left_over = self._judging.reconsider()
         if self._engine.queue_length() >= FEED_BELOW:
-            return False  # the next scan that is finished asks again
+            return is_left_over  # the next scan that is finished asks again
         while waiting := self._waiting(FEED_TO - self._engine.queue_length()):
             for analysis in waiting:
                 if self._closing.is_set():
@@ -121,7 +122,7 @@ class Backlog:
                     self._take_up(analysis)
                 except QueueFullError:
                     return True
-        return False
+        return is_left_over
 
     def _waiting(self, limit: int) -> list[Analysis]:
         """Return the first analyses in line that the engine does not have."""

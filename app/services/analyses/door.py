@@ -22,6 +22,15 @@ class Door:
         self._lock = Lock()
         self._on_the_way = 0
 
+    def check(self) -> None:
+        """Check that a scan which came now would find a place, before its body is even read.
+
+        Raises:
+            QueueFullError: It would not.
+            EngineStoppedError: The engine has been stopped.
+        """
+        self._engine.check_room(self._on_the_way + 1)
+
     @contextmanager
     def passage(self) -> Iterator[None]:
         """Keep a place in the queue free for a scan while it is prepared and submitted.

@@ -53,12 +53,13 @@ def json_pieces(lines: Iterable[Line]) -> Iterator[str]:
     yield f'{{"notice": {json.dumps(NOTICE)}, "analyses": ['
     separator = "\n"
     for line in lines:
-        yield separator + json.dumps(_object(line), ensure_ascii=False, allow_nan=False)
+        yield separator + json.dumps(line_json(line), ensure_ascii=False, allow_nan=False)
         separator = ",\n"
     yield "\n]}\n"
 
 
-def _object(line: Line) -> dict[str, Any]:
+def line_json(line: Line) -> dict[str, Any]:
+    """Return an analysis as the API gives it, with what only its owner knows of it."""
     body = analysis_json(line.analysis, {})
     del body["links"]
     return body | {

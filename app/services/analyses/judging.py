@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Event, Lock
+from time import monotonic
 from uuid import UUID
 
 import numpy as np
@@ -75,8 +76,9 @@ class JudgingService:
         self._images = images
         self._runs: dict[UUID, _Run] = {}
         self._lock = Lock()
-        # Judged, but the database did not take the result: they wait for the next start.
+        # Judged, but the database did not take the result: they wait until it takes something.
         self._unrecorded: set[UUID] = set()
+        self._unrecorded_s = -RETRY_S
         self.when_room: Callable[[], None] = lambda: None
         self.watch: Callable[[Analysis, NDArray[np.float32]], None] = lambda _analysis, _grey: None
         self.adjusted: Callable[[str, Judgement], Judgement] = lambda _modality, judged: judged
@@ -194,7 +196,7 @@ class JudgingService:
             run.future.cancel()
 
     def has(self, analysis_id: UUID) -> bool:
-        """Return whether an analysis is not to be taken up (again) before the next start."""
+        """Return whether an analysis is not to be taken up (again) at present."""
         return analysis_id in self._runs or analysis_id in self._unrecorded
 
     @property
@@ -212,6 +214,25 @@ class JudgingService:
             unrecorded = list(self._unrecorded)
         in_hand = {analysis_id: run.waits for analysis_id, run in runs}
         return in_hand | dict.fromkeys(unrecorded, False)
+
+    def reconsider(self) -> bool:
+        """Let analyses be judged again whose result could not be stored, if that is possible now.
+
+        Returns:
+            Whether there are any left.
+        """
+        if monotonic() - self._unrecorded_s < RETRY_S:
+            return bool(self._unrecorded)
+        for analysis_id in list(self._unrecorded):
+            try:
+                self._store.update(self._store.get(analysis_id))  # does the database take it?
+            except StorageError:
+                return True
+            except NotFoundError:
+                log.info("An analysis was deleted while its result could not be stored.")
+            with self._lock:
+                self._unrecorded.discard(analysis_id)
+        return False
 
     def close(self) -> None:
         """Store what the engine has finished; what it has not is taken up at the next start."""
@@ -261,8 +282,10 @@ class JudgingService:
     def _fail_or_leave(self, analysis: Analysis, error: Exception) -> None:
         try:
             self._store.update(failed(analysis, error))
-        except VeriscanError:  # then it stays queued, for the next start
-            self._unrecorded.add(analysis.id)
+        except VeriscanError:  # then it stays queued, and is judged again
+            with self._lock:
+                self._unrecorded.add(analysis.id)
+                self._unrecorded_s = monotonic()
 
     def _stored_grey(self, analysis: Analysis) -> NDArray[np.float32]:
         try:

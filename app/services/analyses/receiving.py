@@ -117,6 +117,10 @@ class ScanReceiver:
         self._decoding = BoundedSemaphore(MAX_DECODED_AT_ONCE)
         self._door = Door(reception.engine)
 
+    def check_room(self) -> None:
+        """Check that a scan could be queued now; see ``AnalysisService.check_room``."""
+        self._door.check()
+
     def submit(self, user: User, file: ScanFile) -> Analysis:
         """Take a scan in and queue it; see ``AnalysisService.submit``."""
         with self._door.passage(), self._decoding:
@@ -176,8 +180,7 @@ class ScanReceiver:
             self._judging.let_go(analysis.id)
             raise
         try:
-            for picture, png in drawn.items():
-                self._images.put(analysis.id, picture, png)
+            self._images.put_all(analysis.id, drawn)
             # Only now: whoever deletes a user keeps them out first and then removes what they
             # have. An analysis is either seen there or stopped here, so none is left ownerless.
             self._admit(analysis)

@@ -108,7 +108,7 @@ class StudyService:
         Raises:
             NotFoundError: It does not exist or is not the viewer's to see.
         """
-        return self.summaries([self._visible(viewer, study_id)])[0]
+        return self._told(viewer, [self._visible(viewer, study_id)])[0]
 
     def summaries(self, studies: Sequence[Study]) -> list[StudySummary]:
         """Return how far studies are."""
@@ -123,7 +123,7 @@ class StudyService:
         """Return how far those of some studies are that exist and are the viewer's to see."""
         found = self._store.of_ids(study_ids) if study_ids else []
         studies = [study for study in found if _is_for(study, viewer)]
-        return self.summaries(studies) if studies else []
+        return self._told(viewer, studies) if studies else []
 
     def study_of(self, analysis_id: UUID) -> UUID | None:
         """Return the id of the study that an analysis is a slice of; None where it is none."""
@@ -148,6 +148,14 @@ class StudyService:
     def delete_of_user(self, user_id: UUID) -> None:
         """Forget all studies of a user; their analyses are removed by whoever keeps those."""
         self._store.delete_of_user(user_id)
+
+    def _told(self, viewer: User, studies: Sequence[Study]) -> list[StudySummary]:
+        """Return how far studies are; that the verdict on another user's is read is recorded."""
+        summaries = self.summaries(studies)
+        for summary in summaries:
+            if summary.is_final and summary.study.user_id != viewer.id:
+                self._audit.record("study.viewed", actor=viewer.id, subject=str(summary.study.id))
+        return summaries
 
     def _visible(self, viewer: User, study_id: UUID) -> Study:
         study = self._store.get(study_id)

@@ -5,12 +5,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 from app.detection.labels import Verdict
-from app.errors import (
-    CommentTooLongError,
-    NotFoundError,
-    NothingToContestError,
-    ReasonInvalidError,
-)
+from app.errors import CommentTooLongError, NotFoundError, NothingToContestError, ReasonInvalidError
 from app.records import Analysis, Opinion, ReviewAnswer, ReviewCase, Role, User
 from app.services.analyses.settling import settled_as
 from app.services.audit import AuditService
@@ -169,6 +164,11 @@ class ReviewService:
         """Return the cases of others that wait for this reviewer's answer, oldest first."""
         _require_reviewer(reviewer)
         return self._store.waiting_for(reviewer.id, limit=MAX_LISTED)
+
+    def count_waiting_for(self, reviewer: User) -> int:
+        """Return how many cases of others wait for this reviewer's answer."""
+        _require_reviewer(reviewer)
+        return self._store.count_waiting_for(reviewer.id)
 
     def answered_by(self, reviewer: User) -> list[ReviewCase]:
         """Return the cases that this reviewer has answered, newest first."""

@@ -2,24 +2,23 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
 from datetime import datetime
 from typing import IO, Any
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from app.errors import NotFoundError
-from app.records import Analysis, User
+from app.records import Analysis, HistoryFilter, HistoryOrder, User
 from app.services.accounts.identity import Identity
 from app.services.analyses.analyses import AnalysisService
-from app.services.analyses.reports import analysis_json
+from app.services.analyses.history import HistoryService
+from app.services.analyses.history_export import line_json
 from app.services.audit import AuditService
 
-PER_PAGE = 200
 IN_MEMORY_BYTES = 2**20  # what is larger goes into a temporary file
 
 README = """\
 account.json    your account, where you are signed in and your API tokens
-analyses.json   your analyses, newest first
+analyses.json   your analyses, newest first, with your notes, tags and names of files
 scans/          the scans as they were judged, named by the id of their analysis
 """
 
@@ -29,12 +28,20 @@ class PersonalDataService:
 
     Args:
         identity: Knows sessions, tokens and the second factor.
-        analyses: Knows the analyses and their scans.
+        history: Knows the analyses and what their owners wrote to them.
+        analyses: Knows their scans.
         audit: Where it is recorded that somebody took their data along.
     """
 
-    def __init__(self, identity: Identity, analyses: AnalysisService, audit: AuditService) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        history: HistoryService,
+        analyses: AnalysisService,
+        audit: AuditService,
+    ) -> None:
         self._identity = identity
+        self._history = history
         self._analyses = analyses
         self._audit = audit
 
@@ -50,9 +57,10 @@ class PersonalDataService:
             archive.writestr("README.txt", README)
             archive.writestr("account.json", _json(self._account(user)))
             found = []
-            for analysis in self._all_analyses(user):
-                found.append(analysis_json(analysis, links={}))
-                self._add_scan(archive, user, analysis)
+            newest, everything = HistoryOrder.NEWEST, HistoryFilter()
+            for line in self._history.each(user, everything, newest, file_format="zip"):
+                found.append(line_json(line))
+                self._add_scan(archive, user, line.analysis)
             archive.writestr("analyses.json", _json(found))
         file.seek(0)
         return file
@@ -87,12 +95,6 @@ class PersonalDataService:
                 for token in self._identity.tokens.list_of_user(user.id)
             ],
         }
-
-    def _all_analyses(self, user: User) -> Iterator[Analysis]:
-        page = 1
-        while found := self._analyses.history(user, page=page, per_page=PER_PAGE).analyses:
-            yield from found
-            page += 1
 
     def _add_scan(self, archive: ZipFile, user: User, analysis: Analysis) -> None:
         try:

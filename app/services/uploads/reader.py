@@ -96,7 +96,8 @@ class UploadReader:
             The file as it is now.
 
         Raises:
-            UploadError: It cannot be judged, or not now; nothing was kept.
+            UploadError: It cannot be judged; nothing was kept.
+            BusyError: Not now; nothing was kept.
             VeriscanError: It could not be stored; nothing was kept.
         """
         if delivery.is_archive:

@@ -88,7 +88,7 @@ class UploadService:
 
         Raises:
             NotFoundError: There is no such upload, or it is somebody else's.
-            EngineError: No scan of this kind can be taken in at present.
+            EngineError: No scan of this kind can be taken in at present, or no more of this user.
             StorageError: The file could not be stored; nothing was kept.
         """
         upload = self.own(user, upload_id)

@@ -22,6 +22,7 @@ from app.web.uploads.uploads import read_upload
 @token_required(Scope.ANALYSE)
 def create() -> ResponseReturnValue:
     """Judge one scan: 201 with the verdict, or 202 when it takes longer than we may wait."""
+    services().analyses.check_room()  # before the form is read, which costs more than to refuse it
     check_form("modality", "image", "override_gate")
     modality, file = sent_modality(), request.files.get("image")
     if file is None:

@@ -157,7 +157,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         ),
         "get": Operation(
             name="listAnalyses",
-            summary="Your analyses, page by page",
+            summary="Your analyses, page by page; the slices of a study one by one",
             scope=Scope.READ,
             parameters=FILTERS,
             answers={"200": _json("One page.", "History")},

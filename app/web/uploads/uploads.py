@@ -20,7 +20,7 @@ from app.errors import VeriscanError
 from app.records import FileState, UploadedFile
 from app.services.uploads.progress import UploadLine
 from app.web.context import services, viewer
-from app.web.errors import problem, status_of
+from app.web.errors import problem, refusal
 from app.web.guards import signed_in
 from app.web.offers import title_of
 from app.web.uploads.form import incoming, released
@@ -42,7 +42,7 @@ def begin() -> ResponseReturnValue:
     try:
         upload = services().intake.uploads.begin(viewer(), request.form.get("modality", ""))
     except VeriscanError as error:
-        return problem(status_of(error), str(error))
+        return refusal(error)
     return jsonify(
         files=url_for("uploads.add", upload_id=upload.id),
         status=url_for("uploads.status", upload_id=upload.id),
@@ -62,7 +62,7 @@ def add(upload_id: UUID) -> ResponseReturnValue:
         with released([incoming(file, number)]) as (scan,):
             taken = services().intake.uploads.add(viewer(), upload_id, scan)
     except VeriscanError as error:
-        return problem(status_of(error), str(error))
+        return refusal(error)
     if taken.analysis_id is not None and request.form.get("is_only") == "yes":
         services().analyses.wait(taken.analysis_id, services().settings.verdict_wait_s)
     return jsonify(_file_json(taken))

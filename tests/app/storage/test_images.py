@@ -138,3 +138,10 @@ def test_a_relative_folder_works_after_a_change_of_directory(
     monkeypatch.chdir("/")
 
     assert images.get(ID, Picture.SCAN) == b"scan"
+
+
+def test_pictures_are_kept_together(images: ImageStore) -> None:
+    images.put_all(ID, {Picture.THUMBNAIL: b"small", Picture.SCAN: b"scan"})
+
+    assert images.get(ID, Picture.THUMBNAIL) == b"small"
+    assert images.get(ID, Picture.SCAN) == b"scan"

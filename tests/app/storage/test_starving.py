@@ -126,6 +126,19 @@ def test_a_data_folder_that_cannot_be_written_is_named(
         assert [user.username for user in users.list()] == ["alice"]
 
 
+def test_a_database_that_could_not_be_written_for_a_while_is_written_again(
+    tmp_path: Path, make_analysis: AnalysisFactory
+) -> None:
+    with closing(Database(sqlite_url(tmp_path))) as database:
+        store = AnalysisStore(database)
+        with database.reading() as connection:  # as one that was opened in that while
+            connection.exec_driver_sql("PRAGMA query_only = 1")
+
+        store.add(kept := make_analysis())
+
+        assert store.get(kept.id) == kept
+
+
 def test_the_audit_trail_holds_when_the_clock_jumps_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,8 @@
 """What somebody sees when a request fails."""
 
+import errno
+import os
+
 import pytest
 from flask import Flask, abort
 
@@ -14,11 +17,14 @@ from app.errors import (
     UsernameTakenError,
     VeriscanError,
 )
+from app.records import User
 from app.services.container import Services
 from app.web.errors import PAGES, status_of
 from app.web.guards import public
-from tests.app.web.conftest import Browser
+from tests.app.web.conftest import Browser, browser_of
 from tests.app.web.page import Page
+from tests.app.web.script import script_of
+from tests.movable_clock import MovableClock
 
 
 @pytest.fixture
@@ -37,9 +43,13 @@ def failing(app: Flask) -> Flask:
     def break_storage() -> str:
         raise StorageError("The disk is full.")
 
+    def fail_to_write(number: int) -> str:
+        raise OSError(number, os.strerror(number))
+
     app.add_url_rule("/fail/<int:status>", "fail", public(fail_with))
     app.add_url_rule("/crash", "crash", public(crash))
     app.add_url_rule("/fill", "fill", public(fill))
+    app.add_url_rule("/disk/<int:number>", "disk", public(fail_to_write))
     app.add_url_rule("/break", "break", public(break_storage))
     return app
 
@@ -79,6 +89,37 @@ def test_trouble_with_the_disk_is_told_and_noted(
 
     assert "The disk is full." in page.text
     assert "The disk is full." in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "words"),
+    [
+        (errno.ENOSPC, 503, "disk cannot be written (No space left on device)"),
+        (errno.EROFS, 503, "disk cannot be written (Read-only file system)"),
+        (errno.EBADF, 500, "Something went wrong on our side"),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_named_wherever_it_is_noticed(
+    failing: Flask, number: int, status: int, words: str
+) -> None:
+    page = Browser(failing.test_client()).get(f"/disk/{number}", status)
+
+    assert words in page.text
+
+
+def test_what_only_reads_goes_on_while_nothing_can_be_written(
+    app: Flask, alice: User, clock: MovableClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser, script = browser_of(app, alice), script_of(app, alice)
+    clock.move(minutes=2)  # after which it is noted that the session and the token were used
+
+    def fail(*_: object) -> None:
+        raise StorageError("The disk is full.")
+
+    monkeypatch.setattr("app.storage.database.Database.writing", fail)
+
+    browser.get("/analyses")
+    assert script.call("GET", "/analyses").status_code == 200
 
 
 def test_where_accounts_cannot_be_read_there_still_is_a_page(

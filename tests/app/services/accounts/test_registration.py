@@ -9,6 +9,7 @@ from app.errors import (
     LinkInvalidError,
     RegistrationClosedError,
     RegistrationRefusedError,
+    StorageError,
     TooManyAttemptsError,
 )
 from app.records import Role, User
@@ -42,6 +43,21 @@ def test_who_registers_is_an_active_clinician(
     assert PASSWORD not in user.password_hash
     assert accounts.find(user.id) == user
     assert accounts.list_users() == [user]
+
+
+def test_who_is_told_that_it_failed_has_no_account_and_can_try_again(
+    registration: RegistrationService, accounts: AccountService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise StorageError("The disk is full.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("app.storage.audit_anchor.AnchorFile.write", fail)
+        with pytest.raises(StorageError, match="full"):
+            registration.register(application_of("alice"))
+    assert accounts.list_users() == []
+
+    assert registration.register(application_of("alice")).username == "alice"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from app.errors import (
     UploadError,
     VeriscanError,
 )
-from app.records import Analysis, AnalysisStatus, Role
+from app.records import Analysis, AnalysisStatus, EventFilter, Role
 from app.services.accounts.passwords import PasswordService
 from app.services.analyses.analyses import AnalysisService
 from app.services.analyses.receiving import judge_without_keeping
@@ -241,6 +241,24 @@ def test_only_its_owner_and_an_admin_can_see_or_delete_an_analysis(
     analyses.delete(admin, analysis.id)
     assert analyses.history(OWNER).total == 0
     assert files_in(settings.data_dir) == []
+
+
+def test_that_an_administrator_looks_at_anothers_scan_is_recorded(services: Services) -> None:
+    analyses, admin = services.analyses, make_user(Role.ADMIN)
+    analysis = judged(analyses, png_bytes())
+
+    def views() -> int:
+        wanted = EventFilter(action="analysis.viewed", actor_id=admin.id)
+        return len(services.audit.page(wanted, limit=9))
+
+    for look in (analyses.scan_png, analyses.thumbnail_png, analyses.heatmap_png):
+        before = views()
+        look(OWNER, analysis.id)
+        assert views() == before
+        look(admin, analysis.id)
+        assert views() == before + 1
+    analyses.visible(admin, [analysis.id])  # which tells the verdict
+    assert views() == 4
 
 
 def test_a_deleted_analysis_is_gone_for_good(settings: Settings, analyses: AnalysisService) -> None:

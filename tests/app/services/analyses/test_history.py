@@ -23,7 +23,7 @@ def pictures_of(services: Services) -> list[str]:
     [
         "analyses._receiver._decoded",
         "analyses._store.add",
-        "analyses._images.put",
+        "analyses._images.put_all",
         "analyses._receiver._admit",
         "analyses._judging.begin",
     ],

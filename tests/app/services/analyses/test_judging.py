@@ -176,6 +176,30 @@ def test_a_result_that_cannot_be_recorded_at_all_waits_for_the_next_start(
     fresh.stop()
 
 
+def test_a_result_that_could_not_be_recorded_is_judged_again_as_soon_as_it_can_be(
+    held: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("backlog", "judging"):
+        monkeypatch.setattr(f"app.services.analyses.{module}.RETRY_S", 0.01)
+    attempts = []
+
+    def fail(*_: object) -> None:
+        attempts.append(len(gate_of(held).held))
+        raise StorageError("The database is on holiday.")
+
+    analysis = submit(held)
+    with monkeypatch.context() as patch:
+        patch.setattr("app.storage.analyses.AnalysisStore.update", fail)
+        gate_of(held).run_first()()
+        assert eventually(lambda: len(attempts) > 5)
+        assert set(attempts) == {0}  # the engine is spared what could not be kept anyway
+        assert status_of(held, analysis) is AnalysisStatus.QUEUED
+
+    assert eventually(lambda: len(gate_of(held).held) == 1)
+    gate_of(held).run_first()()
+    assert held.analyses.wait(analysis.id, DEADLINE_S).status is AnalysisStatus.DONE
+
+
 def test_what_a_restart_interrupted_is_judged_after_it(
     held: Services, passwords: PasswordService
 ) -> None:

@@ -205,3 +205,15 @@ def test_agreement_is_counted_by_verdict() -> None:
     assert (report.scans, report.agreeing) == (4, 3)
     assert report.table == ((3, 0, 0, 0), (0, 0, 0, 0), (0, 1, 0, 0), (0, 0, 0, 0))
     assert report.interval == pytest.approx((0.194, 0.994), abs=1e-3)
+
+
+def test_a_candidate_is_not_loaded_again_with_each_request(
+    both: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both.administration.detectors.start_shadow(LUNG, "candidate", actor=OWNER.id)
+    loaded: list[str] = []
+    monkeypatch.setattr(both.engine, "start_shadow", lambda _modality, name: loaded.append(name))
+
+    both.start()  # as each request does
+
+    assert loaded == []

@@ -266,6 +266,7 @@ def test_an_answer_is_given_once(reviews: ReviewService, case: ReviewCase) -> No
     assert own is not None
     assert (own.opinion, own.comment) == (FAKE, "Look at the edge.")
     assert case.id not in [c.id for c in reviews.waiting_for(REVIEWERS[0])]
+    assert reviews.count_waiting_for(REVIEWERS[0]) == len(reviews.waiting_for(REVIEWERS[0]))
     assert reviews.answered_by(REVIEWERS[0])[0].id == case.id
 
 

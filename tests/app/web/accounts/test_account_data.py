@@ -19,6 +19,7 @@ def test_all_that_is_stored_comes_in_one_file(
 ) -> None:
     analysis_id = owner.analyse()
     stranger.analyse()
+    owner.send(f"/analyses/{analysis_id}/note", {"note": "ask again", "tags": "ward 3"})
 
     response = owner.client.get("/account/data")
 
@@ -34,6 +35,8 @@ def test_all_that_is_stored_comes_in_one_file(
     assert account["email"] == alice.email
     assert len(account["sessions"]) == 1
     assert analysis["id"] == str(analysis_id)
+    assert (analysis["note"], analysis["tags"]) == ("ask again", ["ward 3"])
+    assert analysis["file_name"] == "scan.png"
     assert scans == [f"scans/{analysis_id}.png"]
     assert alice.password_hash not in str(account)
 

@@ -152,6 +152,20 @@ def test_a_reviewer_finds_the_case_by_the_navigation(
     assert f"/reviews/{case.id}" in reviewer.get("/reviews").links
 
 
+def test_the_navigation_counts_what_waits_for_a_reviewer(
+    house: House, reviewers: list[User], case: ReviewCase
+) -> None:
+    reviewer = house.browser(reviewers[0])
+    waiting = len(house.services.reviews.waiting_for(reviewers[0]))
+
+    before = reviewer.get("/analyses").text
+    reviewer.send(f"/reviews/{case.id}/answer", {"opinion": "unsure"})
+    after = reviewer.get("/analyses").text
+
+    assert f"Reviews {waiting} waiting for you" in before
+    assert f"Reviews {waiting} waiting for you" not in after
+
+
 def test_the_page_of_an_open_case_is_blind(
     house: House, alice: User, reviewers: list[User], case: ReviewCase
 ) -> None:

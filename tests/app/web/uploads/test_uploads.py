@@ -11,6 +11,7 @@ import pytest
 from werkzeug.test import TestResponse
 
 from app.engine.engine import InProcessEngine
+from app.services.analyses import receiving
 from app.services.decoding.pool import DecodingPool
 from tests.app.web.conftest import CAST, Browser, MakeApp, browser_on
 from tests.app.web.house import House, open_house
@@ -276,6 +277,20 @@ def test_a_script_sends_files_one_by_one_and_asks_once_for_all(owner: Browser) -
     order = [refused["key"], *(file["key"] for file in reversed(taken))]
     assert [part["key"] for part in state["parts"]] == order
     assert page.text.index("2.png") < page.text.index("0.png")
+
+
+def test_who_has_too_many_scans_in_line_is_told_when_to_send_again(
+    owner: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(receiving, "MAX_IN_LINE", 0)
+    upload = begin(owner)
+
+    response = owner.send(upload["files"], {"image": (io.BytesIO(png_bytes()), "scan.png")})
+
+    assert response.status_code == 503
+    assert int(response.headers["Retry-After"]) > 0
+    assert "Send this one again" in response.get_json()["detail"]
+    assert owner.client.get(upload["status"]).get_json()["parts"] == []
 
 
 def test_what_is_sent_alone_has_its_verdict_when_the_answer_comes(owner: Browser) -> None:
