@@ -6,10 +6,19 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import endurance, engine_path, gpu, http_overhead, peers, runtimes
+from tests.benchmarks import (
+    crowd,
+    endurance,
+    engine_path,
+    gpu,
+    http_overhead,
+    overload,
+    peers,
+    runtimes,
+)
 from tests.benchmarks.harness import Report, write
 
-NAMES = ("runtimes", "engine", "http", "peers", "endurance", "gpu")
+NAMES = ("runtimes", "engine", "http", "peers", "endurance", "overload", "crowd", "gpu")
 
 
 @click.command()
@@ -19,6 +28,7 @@ NAMES = ("runtimes", "engine", "http", "peers", "endurance", "gpu")
 @click.option("--rounds", type=click.IntRange(3), default=21, show_default=True)
 @click.option("--threads", type=click.IntRange(1), default=os.cpu_count() or 1)
 @click.option("--requests", type=click.IntRange(20), default=5000, show_default=True)
+@click.option("--minutes", type=click.FloatRange(0.1), default=10, show_default=True)
 @click.option("--manifest", type=click.Path(path_type=Path, exists=True), help="Real scans.")
 @click.option("--scans", type=click.IntRange(1), default=200, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), default=Path("benchmarks.json"))
@@ -29,6 +39,7 @@ def main(
     rounds: int,
     threads: int,
     requests: int,
+    minutes: float,
     manifest: Path | None,
     scans: int,
     out: Path,
@@ -40,6 +51,8 @@ def main(
         "http": lambda: http_overhead.measure(4 * rounds),
         "peers": lambda: peers.measure(weights, modality, max(40, requests // 25)),
         "endurance": lambda: endurance.measure(weights, requests),
+        "overload": lambda: overload.measure(rounds),
+        "crowd": lambda: crowd.measure(minutes),
         "gpu": lambda: gpu.measure(weights, modality, rounds),
     }
     reports = []

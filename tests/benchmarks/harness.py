@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from tests.factories import make_grey, png_bytes
-from tests.journeys.server import ROOT, free_port
+from tests.journeys.server import COMMAND, ROOT, free_port
 
 START_TIMEOUT_S = 300
 SIDE = 512
@@ -229,7 +229,11 @@ class Running:
 
     def resident_mib(self) -> float:
         """Return what the process and its children hold in memory, in MiB."""
-        return sum(_resident_kib(pid) for pid in _family(self.pid)) / 1024
+        return sum(_resident_kib(pid) for pid in self.family()) / 1024
+
+    def family(self) -> list[int]:
+        """Return the numbers of the process and of its children."""
+        return _family(self.pid)
 
 
 @contextmanager
@@ -267,7 +271,10 @@ def _once_ready(process: "subprocess.Popen[bytes]", url: str, path: str) -> Runn
 
 @contextmanager
 def veriscan(
-    folder: Path, weights_dir: Path, extra: Mapping[str, str] | None = None
+    folder: Path,
+    weights_dir: Path,
+    extra: Mapping[str, str] | None = None,
+    command: Sequence[str] = COMMAND,
 ) -> Iterator[tuple[Running, str]]:
     """Run Veriscan as ``make run`` does; gives it and the secret of an API token."""
     data_dir = folder / "data"
@@ -283,8 +290,7 @@ def veriscan(
         [sys.executable, "-m", "tests.benchmarks.make_token", str(data_dir)],
         cwd=ROOT, capture_output=True, text=True, check=True,
     ).stdout.strip()  # fmt: skip
-    arguments = ("-m", "gunicorn", "--config", "app/gunicorn_conf.py", "wsgi:application")
-    with running(arguments, "/readyz", environment) as server:
+    with running(command, "/readyz", environment) as server:
         yield server, secret
 
 
