@@ -15,6 +15,7 @@ if (filters) {
   const more = filters.querySelector("[data-filters-more]");
   const isInUse = ["modality", "result", "tag", "from", "until"].some((name) => field(name).value);
   if (window.matchMedia(NARROW).matches && !isInUse) more.open = false;
+  more.dataset.settled = "";
 
   filters.addEventListener("submit", () => {
     field("zone").value = field("from").value || field("until").value ? zone : "";

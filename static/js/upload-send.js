@@ -43,7 +43,8 @@ export const begin = (url, modality, token) => {
 /**
  * Send files, a few at a time; one that is refused does not stop the others.
  *
- * @param report Called with a file's index and what is new: {share}, {result} or {problem}.
+ * @param report Called with a file's index and what is new: {share}, {result}, or {problem} where
+ *   it did not arrive.
  */
 export const sendAll = async (url, files, token, report) => {
   const waiting = files.entries();
@@ -55,7 +56,7 @@ export const sendAll = async (url, files, token, report) => {
       if (files.length === 1) data.append("is_only", "yes");
       try {
         const result = await post(url, data, token, (share) => report(index, { share }));
-        report(index, result.is_refused ? { problem: result.problem } : { result });
+        report(index, { result });
       } catch (error) {
         if (!(error instanceof Refusal)) throw error;
         report(index, { problem: error.message });

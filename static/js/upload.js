@@ -13,20 +13,25 @@ const [input, folder] = area.querySelectorAll('input[type="file"]');
 const list = form.querySelector("[data-picked]");
 const words = form.querySelector("[data-picked-words]");
 const message = area.querySelector("[data-picked-error]");
+const others = form.querySelector("[data-others]");
 const button = form.querySelector('[type="submit"]');
 const progress = form.querySelector(".progress");
 const maxFiles = Number(area.dataset.maxFiles);
 
-let picked = []; // {file, row, label, bar, key, problem}
+let picked = []; // {file, row, label, bar, key, problem, isListed}
+let upload = null; // where files go, as long as some of them are left to be sent
 let isSending = false;
 
 const megabytes = (bytes) => {
   const size = bytes / 2 ** 20;
-  return `${size.toFixed(size < 1 ? 2 : size < 10 ? 1 : 0)} MB`;
+  if (size < 0.1) return `${Math.ceil(bytes / 2 ** 10)} KB`;
+  return `${size.toFixed(size < 10 ? 1 : 0)} MB`;
 };
 
 const limitOf = (file) =>
   Number(/\.zip$/i.test(file.name) ? area.dataset.maxArchiveBytes : area.dataset.maxBytes);
+
+const isTooLarge = (file) => file.size > limitOf(file);
 
 const element = (tag, className, text = "") => {
   const made = document.createElement(tag);
@@ -63,7 +68,8 @@ const removeButton = (item) => {
 };
 
 const addRow = (file) => {
-  const item = { file, key: null, problem: null, row: document.createElement("li") };
+  const item = { file, key: null, problem: null, isListed: false };
+  item.row = document.createElement("li");
   const text = element("div", "line-text");
   item.bar = element("progress", "line-bar");
   item.bar.max = 1;
@@ -76,10 +82,10 @@ const addRow = (file) => {
   item.row.append(preview(file), text, item.label, item.remove);
   picked.push(item);
   list.append(item.row);
-  if (file.size > limitOf(file)) {
-    refuse(item, `Larger than ${megabytes(limitOf(file))}, the limit of this server.`);
-  }
+  if (isTooLarge(file)) refuse(item, tooLarge(file));
 };
+
+const tooLarge = (file) => `Larger than ${megabytes(limitOf(file))}, the limit of this server.`;
 
 const refuse = (item, problem) => {
   item.problem = problem;
@@ -89,28 +95,41 @@ const refuse = (item, problem) => {
   item.bar.hidden = true;
 };
 
+/** Let a file go once more that did not arrive. */
+const renew = (item) => {
+  item.problem = null;
+  item.row.classList.remove("is-refused");
+  item.note.textContent = megabytes(item.file.size);
+  item.label.textContent = "";
+};
+
 const complain = (problem) => {
   message.textContent = problem;
   message.hidden = problem === "";
 };
 
-const sendable = () => picked.filter((item) => item.problem === null);
+const unsent = () => picked.filter((item) => !item.isListed);
+const whatToDo = () => (others.hidden ? "Analyse" : "Send again");
+const sendable = () => unsent().filter((item) => !isTooLarge(item.file));
 
 const refresh = () => {
   list.hidden = picked.length === 0;
+  button.textContent = whatToDo();
   words.textContent = picked.length > 1 ? `${picked.length} files` : "";
   complain(picked.length > maxFiles ? `Choose at most ${maxFiles} files at once.` : "");
 };
 
 const add = (files) => {
   if (isSending || files.length === 0) return;
-  if (picked.some((item) => item.key !== null)) clear(); // the last ones are on their way
+  if (picked.some((item) => item.isListed)) clear(); // the last ones are on their way
   files.forEach(addRow);
   refresh();
 };
 
 const clear = () => {
   picked = [];
+  upload = null;
+  others.hidden = true;
   list.replaceChildren();
 };
 
@@ -122,21 +141,22 @@ const whatIsMissing = () => {
   if (picked.length > maxFiles) return `Choose at most ${maxFiles} files at once.`;
   if (sendable().length > 0) return "";
   const [{ file, problem }] = picked;
-  return file.size > limitOf(file)
-    ? `The file is larger than ${megabytes(limitOf(file))}, the limit of this server. Choose a single image instead of a whole study.`
+  return isTooLarge(file)
+    ? `The file is larger than ${megabytes(limitOf(file))}, the limit of this server. Choose single images, or a zip archive of them.`
     : problem;
 };
 
 const setSending = (value) => {
   isSending = value;
   button.setAttribute("aria-disabled", String(value));
-  button.textContent = value ? form.dataset.busy : "Analyse";
+  button.textContent = value ? form.dataset.busy : whatToDo();
   progress.hidden = !value;
   for (const { remove } of picked) remove.hidden = value;
 };
 
 const report = (item, { share, result, problem }) => {
-  if (problem) refuse(item, problem);
+  item.isListed = Boolean(result);
+  if (problem ?? result?.problem) refuse(item, problem ?? result.problem);
   else if (result) {
     item.key = result.key;
     item.bar.hidden = true;
@@ -165,12 +185,26 @@ const follow = async (url) => {
 
 const send = async () => {
   const items = sendable();
+  items.forEach(renew);
   const token = form.elements.csrf_token.value;
-  const upload = await begin(form.dataset.beginUrl, form.elements.modality.value, token);
+  upload ??= await begin(form.dataset.beginUrl, form.elements.modality.value, token);
   if (items.length > 1) follow(upload.status);
   const files = items.map((item) => item.file);
   await sendAll(upload.files, files, token, (index, news) => report(items[index], news));
-  return items.some((item) => item.key !== null) ? upload.page : null;
+};
+
+/** Keep what did not arrive, so that it is named, and can be sent again. */
+const keepUnsent = () => {
+  picked.filter((item) => item.isListed).forEach((item) => item.row.remove());
+  picked = unsent();
+  others.hidden = false;
+  others.querySelector("a").href = upload.page;
+  refresh();
+  complain(
+    picked.length === 1
+      ? "One file did not arrive. It is named below, with the reason."
+      : `${picked.length} files did not arrive. They are named below, with the reasons.`,
+  );
 };
 
 const submit = async () => {
@@ -181,19 +215,23 @@ const submit = async () => {
     return;
   }
   setSending(true);
-  let page = null;
   try {
-    page = await send();
-    if (page === null) complain(picked.map((item) => item.problem).filter(Boolean)[0]);
+    await send();
   } catch (error) {
+    setSending(false);
     if (!(error instanceof Refusal)) throw error;
     complain(error.message);
-  } finally {
-    if (page === null) setSending(false);
+    return;
   }
-  if (page === null) return;
-  isSending = false; // so that leaving asks nothing
-  window.location.assign(page);
+  const isAnyTaken = picked.some((item) => item.key !== null) || !others.hidden;
+  if (isAnyTaken && unsent().length === 0) {
+    isSending = false; // so that leaving asks nothing
+    window.location.assign(upload.page);
+    return;
+  }
+  setSending(false);
+  if (isAnyTaken) keepUnsent();
+  else complain(picked.map((item) => item.problem).filter(Boolean)[0]);
 };
 
 // --- where files come from --------------------------------------------------------------------
@@ -211,9 +249,19 @@ for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
     area.classList.toggle("is-over", kind === "dragenter" || kind === "dragover");
   });
 }
-window.addEventListener("drop", async (event) => add(await dropped(event.dataTransfer)));
+window.addEventListener("drop", async (event) => {
+  try {
+    add(await dropped(event.dataTransfer));
+  } catch {
+    complain("What you dropped could not be read. Pick the files in place of it.");
+  }
+});
 document.addEventListener("paste", (event) => add(pasted(event.clipboardData)));
 window.addEventListener("beforeunload", (event) => isSending && event.preventDefault());
+// Another kind of scan makes another upload.
+form.addEventListener("change", ({ target }) => {
+  if (target.name === "modality") upload = null;
+});
 // Coming back with the browser's "back" shows the page as it was left.
 window.addEventListener("pageshow", (event) => {
   if (!event.persisted) return;
@@ -232,5 +280,6 @@ form.addEventListener(
 );
 
 input.required = false;
+area.classList.add("is-listing");
 area.querySelector("[data-drop-hint]").hidden = false;
 refresh();

@@ -3,10 +3,11 @@
 import base64
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, Page, Route, expect
 
 from tests.factories import jpeg_bytes, make_grey, png_bytes, series_files, zip_bytes
 from tests.journeys.server import Server
@@ -82,6 +83,21 @@ def give(page: Page, kind: str, files: dict[str, bytes]) -> None:
     page.evaluate(GIVE, [kind, "[data-drop]" if kind == "drop" else "body", coded])
 
 
+def drag_onto(page: Page, selector: str, path: Path) -> None:
+    """Drag a file or folder of the disk onto an element, as a person would."""
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    devtools = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        event = {
+            "type": kind,
+            "x": box["x"] + box["width"] / 2,
+            "y": box["y"] + 8,
+            "data": {"items": [], "files": [str(path)], "dragOperationsMask": 1},
+        }
+        devtools.send("Input.dispatchDragEvent", event)
+
+
 def forty_mixed_files() -> list[FilePayload]:
     """Return thirty-nine scans in several formats and one letter."""
     files = [payload("letter.png", b"Dear colleague, please find attached")]
@@ -139,6 +155,51 @@ def test_a_zipped_series_is_dropped_and_read_as_a_study(context: BrowserContext)
     check_page(page)
     line.get_by_role("link").click()
     expect(page.locator(".strip li")).to_have_count(5)
+
+
+def test_a_dropped_folder_is_read_to_its_depths(context: BrowserContext, tmp_path: Path) -> None:
+    (page,) = context.pages
+    for name, data in series_files(5).items():
+        slice_file = tmp_path / "study" / name
+        slice_file.parent.mkdir(parents=True, exist_ok=True)
+        slice_file.write_bytes(data)
+    (tmp_path / "study" / "scan.png").write_bytes(png_bytes())
+    (tmp_path / "study" / ".DS_Store").write_bytes(b"hidden")
+
+    drag_onto(page, "[data-drop]", tmp_path / "study")
+
+    expect(page.locator(".lines li")).to_have_count(6)
+    page.get_by_role("button", name="Analyse").click()
+    page.wait_for_url("**/analyses/uploads/*")
+    expect(page.get_by_text("2 of 2 finished.")).to_be_visible()
+    expect(page.locator(".lines li").first).to_contain_text("Study of 5 slices")
+
+
+def test_what_did_not_arrive_is_named_and_sent_again(context: BrowserContext) -> None:
+    (page,) = context.pages
+    requests: list[Route] = []
+
+    def cut_the_second(route: Route) -> None:
+        requests.append(route)
+        route.abort() if len(requests) == 2 else route.continue_()
+
+    page.route("**/files", cut_the_second)
+    too_large = payload("whole-disc.png", b"?" * (32 * 2**20 + 1))
+    good = [payload(f"{number}.png", png_bytes(make_grey(seed=number))) for number in range(3)]
+    page.get_by_label("2. Scan").set_input_files([*good, too_large])
+    page.get_by_role("button", name="Analyse").click()
+
+    expect(page.get_by_text("2 files did not arrive.")).to_be_visible()
+    lines = page.locator(".lines li")
+    expect(lines.first).to_contain_text("1.png")
+    expect(lines.first).to_contain_text("The connection broke")
+    expect(lines.last).to_contain_text("whole-disc.png")
+    check_page(page)
+    page.get_by_role("button", name="Remove whole-disc.png").click()
+    page.get_by_role("button", name="Send again").click()
+
+    page.wait_for_url("**/analyses/uploads/*")
+    expect(page.get_by_text("3 of 3 finished.")).to_be_visible()
 
 
 def test_a_pasted_image_gets_its_verdict(context: BrowserContext) -> None:

@@ -62,11 +62,13 @@ def _variant_notes(finding: Finding) -> tuple[str, ...]:
     """Say what each variant of the scan got."""
     if finding.stability is None:
         return ()
-    return tuple(
+    notes = (
         f"{tried.done[0].upper()}{tried.done[1:]}: {'turns' if tried.is_turned else 'holds'}, "
         f"score {in_figures(tried.probability)}."
         for tried in tried_variants(finding, finding.stability)
     )
+    limit = in_figures(finding.threshold)
+    return (*notes, f"A variant turns the verdict if its score lies on the other side of {limit}.")
 
 
 def _gate_notes(card: GateCard) -> tuple[str, ...]:

@@ -45,6 +45,7 @@ def test_each_variant_says_whether_the_verdict_held() -> None:
     assert holds.notes == (
         "Mirrored: turns, score 0.2.",
         "Saved as JPEG once more: holds, score above 0.999.",
+        "A variant turns the verdict if its score lies on the other side of 0.5.",
     )
 
 
