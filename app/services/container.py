@@ -11,12 +11,11 @@ from app.engine.protocol import Engine
 from app.errors import AccountInactiveError
 from app.records import Analysis
 from app.services.accounts.accounts import AccountService
-from app.services.accounts.identity import Groundwork, Identity, build_identity
+from app.services.accounts.identity import Identity, build_identity
 from app.services.accounts.passwords import PasswordService
 from app.services.accounts.quotas import QuotaService
 from app.services.administration.administration import (
     Administration,
-    Premises,
     build_administration,
 )
 from app.services.analyses.analyses import AnalysisService
@@ -30,34 +29,28 @@ from app.services.clock import Clock, utc_now
 from app.services.decoding.decoding import DecodingService, bounds_for, series_key
 from app.services.decoding.pool import DecodingPool
 from app.services.detectors.tally import VerdictTally
+from app.services.ground import Ground, lay_ground
 from app.services.rate_limits import RateLimits
 from app.services.reviews.agreement import AgreementService
 from app.services.reviews.labels import LabelService
 from app.services.reviews.reviews import ReviewService
-from app.services.site_settings import RegistrationMode, SiteSettings, SiteSettingsService
+from app.services.site_settings import SiteSettingsService
 from app.services.upkeep.backup import BackupService, BackupSources
 from app.services.upkeep.personal_data import PersonalDataService
 from app.services.upkeep.readiness import ReadinessService
 from app.services.upkeep.retention import RetentionSchedule, RetentionService
 from app.services.uploads.intake import Intake, build_intake
 from app.storage.analyses import AnalysisStore
-from app.storage.audit import AuditStore
 from app.storage.certificates import CertificateStore
-from app.storage.database import Database, sqlite_url
-from app.storage.encryption import ScanCipher, check_key_file
 from app.storage.expiry import ExpiryStore
-from app.storage.files import make_private_folder
 from app.storage.history import HistoryStore
 from app.storage.images import ImageStore
 from app.storage.notes import NoteStore
 from app.storage.quotas import QuotaStore
 from app.storage.reviews import ReviewStore
-from app.storage.secret_key import load_or_make_secret_key
 from app.storage.signing_key import PrivateKeyFile, PublicKeyStore
-from app.storage.site_settings import SiteSettingsStore
 from app.storage.statistics import StatisticsStore
 from app.storage.uploads import UploadStore
-from app.storage.user_stores import open_users
 from app.storage.users import UserStore
 
 
@@ -164,51 +157,27 @@ def build_services(
     Raises:
         StorageError: The data folder cannot be used, or its database is of another version.
     """
-    make_private_folder(settings.data_dir)
-    database = Database(settings.database_url or sqlite_url(settings.data_dir))
-    users = open_users(settings.data_dir, database)
-    secret_key = settings.secret_key or load_or_make_secret_key(settings.data_dir)
-    audit = AuditService(AuditStore(database), settings.data_dir, secret_key)
-    mode = RegistrationMode.OPEN if settings.registration_open else RegistrationMode.CLOSED
-    defaults = SiteSettings(registration=mode)
-    site_settings = SiteSettingsService(SiteSettingsStore(database), audit, defaults)
-    quotas = QuotaService(StatisticsStore(database), QuotaStore(database), site_settings, audit)
+    ground = lay_ground(settings, clock)
+    database, audit, images = ground.database, ground.audit, ground.images
     limits = DecodingLimits(max_bytes=settings.max_upload_bytes, max_pixels=settings.max_pixels)
     own_pool = DecodingPool(bounds_for(limits))  # which has no process before it is needed
-    decoding = DecodingService(pool or own_pool, limits, series_key(secret_key))
-    images = ImageStore(settings.data_dir, _cipher(settings))
+    decoding = DecodingService(pool or own_pool, limits, series_key(ground.secret_key))
+    quotas = QuotaService(
+        StatisticsStore(database), QuotaStore(database), ground.site_settings, audit
+    )
     analyses = AnalysisService(
         engine,
         AnalysisStore(database),
         images,
         decoding,
         audit,
-        admit=lambda analysis: _admit(analysis, users, quotas),
+        admit=lambda analysis: _admit(analysis, ground.users, quotas),
     )
-    notes, reviews = NoteStore(database), ReviewStore(database)
-    ground = Groundwork(
-        users=users,
-        database=database,
-        audit=audit,
-        site_settings=site_settings,
-        passwords=passwords or PasswordService(),
-        clock=clock,
-    )
-    identity = build_identity(settings, secret_key, ground)
-    intake = build_intake(settings, database, analyses, audit)
-    accounts = _accounts(users, identity, analyses, intake, audit)
+    identity = build_identity(ground, passwords or PasswordService())
+    intake = build_intake(ground, analyses)
+    accounts = _accounts(ground, identity, analyses, intake)
     administration = build_administration(
-        Premises(
-            settings=settings,
-            engine=engine,
-            database=database,
-            accounts=accounts,
-            users=users,
-            sessions=identity.sessions,
-            audit=audit,
-            quotas=quotas,
-            decoding=decoding,
-        )
+        ground, engine, decoding, accounts, identity.sessions, quotas
     )
     verdicts = VerdictTally()
     analyses.supervise(
@@ -218,18 +187,9 @@ def build_services(
     private_key = PrivateKeyFile(settings.data_dir, settings.signing_key_file)
     signing = SigningService(private_key, PublicKeyStore(database))
     certificates = CertificateStore(database)
-    retention = RetentionService(
-        ExpiryStore(database),
-        analyses.removal.expire,
-        site_settings,
-        audit,
-        clock=clock,
-        session_max=timedelta(seconds=settings.session_max_s),
-    )
-    history = HistoryService(
-        HistoryStore(database), notes, UploadStore(database), analyses, intake.studies, audit
-    )
-    sources = BackupSources(settings=settings, users=users, database=database, images=images)
+    retention = _retention(ground, analyses)
+    history = _history(ground, analyses, intake)
+    reviews = ReviewStore(database)
     return Services(
         settings=settings,
         engine=engine,
@@ -240,9 +200,9 @@ def build_services(
         analyses=analyses,
         intake=intake,
         history=history,
-        notes=NoteService(notes, analyses, audit),
+        notes=NoteService(NoteStore(database), analyses, audit),
         audit=audit,
-        site_settings=site_settings,
+        site_settings=ground.site_settings,
         administration=administration,
         signing=signing,
         certificates=CertificateService(analyses, signing, certificates, audit),
@@ -256,24 +216,17 @@ def build_services(
         readiness=ReadinessService(engine, database, settings.data_dir),
         retention=retention,
         retention_schedule=RetentionSchedule(retention),
-        backup=BackupService(sources, audit),
-        secret_key=secret_key,
-        stores=(own_pool, identity.mail, users, database),
+        backup=BackupService(
+            BackupSources(settings=settings, users=ground.users, database=database, images=images),
+            audit,
+        ),
+        secret_key=ground.secret_key,
+        stores=(own_pool, identity.mail, ground.users, database),
     )
 
 
-def _cipher(settings: Settings) -> ScanCipher:
-    if settings.storage_key_file is not None:
-        check_key_file(settings.storage_key_file, settings.data_dir)
-    return ScanCipher(settings.storage_key_file)
-
-
 def _accounts(
-    users: UserStore,
-    identity: Identity,
-    analyses: AnalysisService,
-    intake: Intake,
-    audit: AuditService,
+    ground: Ground, identity: Identity, analyses: AnalysisService, intake: Intake
 ) -> AccountService:
     forget = (
         identity.tokens.forget,
@@ -284,7 +237,30 @@ def _accounts(
         intake.forget,
         analyses.removal.delete_of_user,
     )
-    return AccountService(users, identity, audit, forget=forget)
+    return AccountService(ground.users, identity, ground.audit, forget=forget)
+
+
+def _history(ground: Ground, analyses: AnalysisService, intake: Intake) -> HistoryService:
+    database = ground.database
+    return HistoryService(
+        HistoryStore(database),
+        NoteStore(database),
+        UploadStore(database),
+        analyses,
+        intake.studies,
+        ground.audit,
+    )
+
+
+def _retention(ground: Ground, analyses: AnalysisService) -> RetentionService:
+    return RetentionService(
+        ExpiryStore(ground.database),
+        analyses.removal.expire,
+        ground.site_settings,
+        ground.audit,
+        clock=ground.clock,
+        session_max=timedelta(seconds=ground.settings.session_max_s),
+    )
 
 
 def _admit(analysis: Analysis, users: UserStore, quotas: QuotaService) -> None:

@@ -15,28 +15,12 @@ from app.services.accounts.second_factors import SecondFactorService
 from app.services.accounts.sessions import SessionLimits, SessionService
 from app.services.accounts.sign_in import Checks, SignInService
 from app.services.accounts.throttle import Throttle
-from app.services.audit import AuditService
-from app.services.clock import Clock
-from app.services.site_settings import SiteSettingsService
-from app.storage.database import Database
+from app.services.ground import Ground
 from app.storage.one_time_links import OneTimeLinkStore
 from app.storage.second_factors import SecondFactorStore
 from app.storage.sessions import SessionStore
 from app.storage.throttle import ThrottleStore
 from app.storage.tokens import TokenStore
-from app.storage.users import UserStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Groundwork:
-    """What the services around identity stand on."""
-
-    users: UserStore
-    database: Database
-    audit: AuditService
-    site_settings: SiteSettingsService
-    passwords: PasswordService
-    clock: Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,23 +39,18 @@ class Identity:
     mail: MailService
 
 
-def build_identity(settings: Settings, secret_key: str, ground: Groundwork) -> Identity:
-    """Wire the services.
-
-    Args:
-        settings: Of this server.
-        secret_key: Of the installation; keys for what is stored encrypted are drawn from it.
-        ground: What they stand on.
-    """
-    users, audit, clock, passwords = ground.users, ground.audit, ground.clock, ground.passwords
-    mail = MailService(MailServer.from_settings(settings))
-    throttle = Throttle(ThrottleStore(ground.database), clock)
+def build_identity(ground: Ground, passwords: PasswordService) -> Identity:
+    """Wire the services; keys for what is stored encrypted are drawn from the secret key."""
+    database, users, audit, clock = ground.database, ground.users, ground.audit, ground.clock
+    mail = MailService(MailServer.from_settings(ground.settings))
+    throttle = Throttle(ThrottleStore(database), clock)
     second_factors = SecondFactorService(
-        SecondFactorStore(ground.database), secret_key, audit, clock
+        SecondFactorStore(database), ground.secret_key, audit, clock
     )
-    sessions = SessionService(SessionStore(ground.database), users, _limits(settings), audit, clock)
+    limits = _limits(ground.settings)
+    sessions = SessionService(SessionStore(database), users, limits, audit, clock)
     checks = Checks(passwords=passwords, second_factors=second_factors, throttle=throttle)
-    link_store = OneTimeLinkStore(ground.database)
+    link_store = OneTimeLinkStore(database)
     links = OneTimeLinks(link_store, clock)
     invitations = InvitationService(links, link_store, audit)
     door = Doorkeeping(
@@ -86,7 +65,7 @@ def build_identity(settings: Settings, secret_key: str, ground: Groundwork) -> I
         registration=RegistrationService(users, passwords, door, audit),
         invitations=invitations,
         resets=ResetService(users, links, mail, sessions, checks, audit),
-        tokens=ApiTokenService(TokenStore(ground.database), users, audit, clock),
+        tokens=ApiTokenService(TokenStore(database), users, audit, clock),
         mail=mail,
     )
 

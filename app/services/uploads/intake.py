@@ -3,15 +3,13 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from app.config import Settings
 from app.services.analyses.analyses import AnalysisService
 from app.services.analyses.studies import StudyService
-from app.services.audit import AuditService
 from app.services.decoding.archives import ArchiveLimits
+from app.services.ground import Ground
 from app.services.uploads.reader import UploadReader
 from app.services.uploads.uploads import UploadService, UploadStores
 from app.storage.analyses import AnalysisStore
-from app.storage.database import Database
 from app.storage.studies import StudyStore
 from app.storage.uploads import UploadStore
 
@@ -29,10 +27,9 @@ class Intake:
         self.studies.delete_of_user(user_id)
 
 
-def build_intake(
-    settings: Settings, database: Database, analyses: AnalysisService, audit: AuditService
-) -> Intake:
+def build_intake(ground: Ground, analyses: AnalysisService) -> Intake:
     """Wire what takes uploads in to the database and to the analyses."""
+    database, settings, audit = ground.database, ground.settings, ground.audit
     stores = UploadStores(
         uploads=UploadStore(database),
         studies=StudyStore(database),
