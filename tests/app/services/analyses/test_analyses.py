@@ -318,7 +318,7 @@ def test_the_heatmap_is_drawn_where_there_is_evidence(
     analysis = judged(services.analyses, png_bytes())
 
     with Image.open(io.BytesIO(services.analyses.heatmap_png(OWNER, analysis.id))) as image:
-        overlay = np.asarray(image)
+        overlay = np.asarray(image.convert("RGBA"))
 
     assert overlay.shape == (80, 96, 4)
     assert overlay[..., 3].any() == is_drawn
