@@ -74,6 +74,7 @@ RULES = (
             "app.detection.labels",
             "app.detection.reasons",
             "app.detection.spec",
+            "app.detection.titles",
             "app.detection.verdict",
             "app.engine.protocol",
             "app.errors",

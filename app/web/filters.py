@@ -4,6 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 
+from app.detection.titles import heading_of_data, with_titles
+from app.web.wording import band_in_words, in_figures
+
 
 def iso_utc(when: datetime) -> str:
     """Write a moment for a machine: ``2026-11-20T10:00:00Z``."""
@@ -50,5 +53,7 @@ def duration(span: timedelta) -> str:
 
 def init_app(app: Flask) -> None:
     """Make the filters known to the templates."""
-    for view in (iso_utc, plain_utc, plain_day, short_digest, megabytes, gigabytes, duration):
+    times = (iso_utc, plain_utc, plain_day, duration)
+    figures = (short_digest, megabytes, gigabytes, in_figures, band_in_words)
+    for view in (*times, *figures, heading_of_data, with_titles):
         app.add_template_filter(view)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from app.detection.card import Card, Estimate, Slice
 from app.detection.labels import Verdict
+from app.detection.titles import heading_of_data, title_of_data
 from app.web.wording import of_hundred, scans_behind, whole_interval
 
 SOURCE_METRIC = "false_alarm_rate_"
@@ -103,14 +104,10 @@ def _badness(item: Slice) -> tuple[float, float]:
 
 def _described(item: Slice) -> str:
     if item.kind == "source":
-        return f"authentic scans from {item.name}"
+        return f"authentic scans from {title_of_data(item.name)}"
     if item.kind == "edit_size":
         return f"edits of the size “{item.name}”"
-    return f"fakes of the kind “{_plain(item.name)}”"
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", " ")
+    return f"fakes of the kind “{title_of_data(item.name)}”"
 
 
 def _wrong_words(item: Slice) -> str:
@@ -126,7 +123,7 @@ def _row(item: Slice) -> FailureRow:
     if item.undecided.value is not None:
         words += f", {of_hundred(item.undecided.value)} without a verdict"
     return FailureRow(
-        name=item.name if item.kind == "source" else _plain(item.name),
+        name=heading_of_data(item.name),
         words=words,
         scans=scans_behind(item.wrong),
         wrong=item.wrong.value or 0.0,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.detection.card import Card, Estimate
+from app.detection.titles import heading_of_data, title_of_data
 from app.web.analyses.score_drawing import Dots, dots
 from app.web.wording import of_hundred, scans_behind, whole_interval
 
@@ -54,8 +55,21 @@ NAMES = {
     "ece_balanced": "Expected calibration error, classes weighing alike",
     "pr_auc": "Area under the precision–recall curve",
     "mean_average_precision": "Mean average precision",
+    "accuracy": "Accuracy, every score counted",
+    "precision_fake": "Precision for fakes",
+    "precision_real": "Precision for authentic scans",
+    "recall_fake": "Recall of fakes",
+    "recall_real": "Recall of authentic scans",
+    "f1_fake": "F1 for fakes",
+    "f1_real": "F1 for authentic scans",
     "detection_at_1_percent_false_alarms": "Fakes found at 1 % false alarms",
+    "robustness_worst_fall": "Greatest loss of balanced accuracy by an everyday change to a file",
 }
+NAMES_BY_KIND = {
+    "false_alarm_rate_": "Authentic scans called fake",
+    "pointing_game_": "Edits in which the heatmap peaks",
+}
+"""Figures that are measured on one kind of scan, by the beginning of their names."""
 
 
 def rates_of(card: Card) -> list[Rate]:
@@ -85,7 +99,14 @@ def figures_of(card: Card) -> list[Figure]:
     """Return every figure on the card, those with a plain name first."""
     order = list(NAMES)
     names = sorted(card.metrics, key=lambda n: order.index(n) if n in NAMES else len(order))
-    return [_figure(NAMES.get(name, name.replace("_", " ")), card.metrics[name]) for name in names]
+    return [_figure(_name_of(figure), card.metrics[figure]) for figure in names]
+
+
+def _name_of(figure: str) -> str:
+    for beginning, name in NAMES_BY_KIND.items():
+        if figure.startswith(beginning):
+            return f"{name}: {title_of_data(figure.removeprefix(beginning))}"
+    return NAMES.get(figure, figure.replace("_", " ").capitalize())
 
 
 def figures_by_generator(card: Card) -> list[Figure]:
@@ -94,8 +115,8 @@ def figures_by_generator(card: Card) -> list[Figure]:
 
 
 def plain_figures(estimates: Mapping[str, Estimate]) -> list[Figure]:
-    """Return figures under their own names, in the order of the card."""
-    return [_figure(name.replace("_", " "), estimate) for name, estimate in estimates.items()]
+    """Return figures of kinds of scan under their titles, in the order of the card."""
+    return [_figure(heading_of_data(name), estimate) for name, estimate in estimates.items()]
 
 
 def _rate(estimate: Estimate | None, sentence: str) -> Rate | None:

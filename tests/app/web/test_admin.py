@@ -145,8 +145,8 @@ def test_the_card_of_each_detector_is_shown(admin: Browser, services: Services) 
 
     assert card.sha256 in text
     assert "Area under the ROC curve 0.930 0.900 to 0.960" in text
-    assert "dcgan 0.970" in text
-    assert "synthetic train 120 12 our own" in text
+    assert "Whole scans drawn by a DCGAN 0.970" in text
+    assert "Synthetic train 120 12 our own" in text
     assert card.intended_use in text
 
 
@@ -165,8 +165,8 @@ def test_the_card_of_a_gate_is_shown(make_app: MakeApp, tmp_path: Path) -> None:
     text = browser_on(app, "ada", Role.ADMIN).get("/admin/detectors").text
 
     assert card.sha256[:12] in text
-    assert "authentic scans 0.004 0.000 to 0.010" in text
-    assert "photograph 0.990 0.980 to 1.000" in text
+    assert "Authentic scans 0.004 0.000 to 0.010" in text
+    assert "Photographs 0.990 0.980 to 1.000" in text
     assert card.limits[0] in text
 
 

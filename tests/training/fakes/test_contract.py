@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.detection.titles import TITLES
 from tests.training.fakes.contract import LONGER_ARGUMENTS, TINY_ARGUMENTS, fitted, made
 from tests.training.lab import SIDE
 from training.fakes.base import create, generators
@@ -16,6 +17,10 @@ SEEDS = range(6)  # not every seed shows every part of what was learned
 
 def test_every_generator_is_tried_here() -> None:
     assert set(generators()) == set(TINY_ARGUMENTS) >= set(LONGER_ARGUMENTS)
+
+
+def test_every_generator_has_a_title_for_people() -> None:
+    assert set(generators()) <= TITLES.keys()
 
 
 @pytest.mark.parametrize("name", TINY_ARGUMENTS)

@@ -31,8 +31,14 @@ CARD = make_card(
 def test_the_kinds_of_scan_are_listed_the_worst_first() -> None:
     fakes, authentic = failure_groups(CARD)
 
-    assert [row.name for row in fakes.rows] == ["self blending", "dcgan"]
-    assert [row.name for row in authentic.rows] == ["siim_tcga", "mosmed"]
+    assert [row.name for row in fakes.rows] == [
+        "Regions altered and blended back",
+        "Whole scans drawn by a DCGAN",
+    ]
+    assert [row.name for row in authentic.rows] == [
+        "SIIM/TCGA DICOM files",
+        "MosMedData JPEG files",
+    ]
     assert fakes.rows[0].scans == "221 scans of 146 patients"
     assert fakes.rows[0].words == (
         "about 7 of 100 called authentic (95 % interval 2 to 12), about 60 without a verdict"
@@ -47,17 +53,18 @@ def test_the_kinds_of_scan_are_listed_the_worst_first() -> None:
     [
         (
             Verdict.REAL,
-            "Misses are most frequent among fakes of the kind “self blending”: about 7 of 100 "
-            "called authentic (95 % interval 2 to 12).",
+            "Misses are most frequent among fakes of the kind “regions altered and blended back”: "
+            "about 7 of 100 called authentic (95 % interval 2 to 12).",
         ),
         (
             Verdict.FAKE,
-            "False alarms are most frequent among authentic scans from siim_tcga: about 30 of 100 "
-            "called fake (95 % interval 25 to 35).",
+            "False alarms are most frequent among authentic scans from SIIM/TCGA DICOM files: "
+            "about 30 of 100 called fake (95 % interval 25 to 35).",
         ),
         (
             Verdict.INCONCLUSIVE,
-            "Authentic scans from mosmed are left without a verdict most often: about 90 of 100.",
+            "Authentic scans from MosMedData JPEG files are left without a verdict most often: "
+            "about 90 of 100.",
         ),
     ],
 )
@@ -73,7 +80,7 @@ def test_a_card_from_before_there_were_slices_speaks_of_the_sources_it_measured(
     (group,) = failure_groups(card)
 
     assert [(row.name, row.words) for row in group.rows] == [
-        ("mosmed", "about 2 of 100 called fake")
+        ("MosMedData JPEG files", "about 2 of 100 called fake")
     ]
     assert "about 2 of 100" in likeliest_failure(card, Verdict.FAKE)
 

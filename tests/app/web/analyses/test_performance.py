@@ -63,7 +63,7 @@ def test_every_figure_is_listed_those_with_plain_names_first() -> None:
     assert [figure.name for figure in figures] == [
         "Area under the ROC curve",
         "Expected calibration error",
-        "own figure",
+        "Own figure",
     ]
     assert (figures[0].value, figures[0].interval) == ("0.930", "0.900 to 0.960")
     assert (figures[1].value, figures[1].note) == ("not measured", "too few scans")
@@ -74,4 +74,4 @@ def test_each_generator_has_its_figure() -> None:
 
     (figure,) = figures_by_generator(card)
 
-    assert (figure.name, figure.value, figure.interval) == ("nodule removal", "0.800", "")
+    assert (figure.name, figure.value, figure.interval) == ("Nodule removal", "0.800", "")
