@@ -187,6 +187,21 @@ def stability_words(stability: StabilityFinding | None) -> str:
     return f"the verdict did not hold for {count} harmless variants of the scan"
 
 
+def in_figures(score: float) -> str:
+    """Write a score in [0, 1], never rounded to a certainty that it is not."""
+    if 0.9995 <= score < 1:
+        return "above 0.999"
+    if 0 < score < 0.0005:
+        return "below 0.001"
+    return f"{score:.3f}".rstrip("0").rstrip(".")
+
+
+def band_in_words(band: tuple[float, float]) -> str:
+    """Say which scores get a verdict, from the ends of those that get none."""
+    low, high = band
+    return f"authentic below {in_figures(low)}, deepfake above {in_figures(high)}"
+
+
 def of_hundred(share: float) -> str:
     """Write a share in [0, 1] as a number of 100, without a false "none" or "all"."""
     if share >= NEARLY_ALL:

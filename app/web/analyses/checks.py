@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from app.detection.gate_card import GateCard
 from app.detection.reasons import tried_variants
 from app.detection.verdict import Finding
-from app.web.analyses.score_drawing import in_figures
-from app.web.wording import gate_words, of_hundred, stability_words, whole_interval
+from app.web.wording import gate_words, in_figures, of_hundred, stability_words, whole_interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from app.detection.labels import Verdict
 from app.detection.verdict import Finding
+from app.web.wording import in_figures
 
 WIDTH = 360
 GAP = 3
@@ -167,12 +168,3 @@ def _within(zone: Zone, score: float) -> float:
     share = (score - zone.low) / (zone.high - zone.low)
     x = zone.x + min(max(share, 0), 1) * zone.width
     return round(min(max(x, zone.x + MARK_MARGIN), zone.x + zone.width - MARK_MARGIN), 1)
-
-
-def in_figures(score: float) -> str:
-    """Write a score in [0, 1], never rounded to a certainty that it is not."""
-    if 0.9995 <= score < 1:
-        return "above 0.999"
-    if 0 < score < 0.0005:
-        return "below 0.001"
-    return f"{score:.3f}".rstrip("0").rstrip(".")

@@ -2,9 +2,11 @@
 
 from flask import render_template
 
+from app.detection.labels import Verdict
 from app.detection.verdict import Finding
 from app.records import Analysis
 from app.services.analyses.judging import SYNTHETIC_REASON
+from app.web.analyses.alarms import worth_of_alarms
 from app.web.analyses.checks import checks_of
 from app.web.analyses.failures import failure_groups, likeliest_failure
 from app.web.analyses.performance import figures_by_generator, rates_of
@@ -27,6 +29,8 @@ def verdict_page(analysis: Analysis, finding: Finding) -> str:
         headline=headline(finding.verdict, noun),
         certainty=certainty(finding),
         meaning=meaning(finding.verdict, card) if card else "",
+        worth=worth_of_alarms(card) if card else "",
+        is_alarm=finding.verdict is Verdict.FAKE,
         badge=badge_of(analysis),
         drawing=draw(finding) if finding.probability_fake is not None else None,
         checks=checks_of(finding, noun, serving_gate_card(analysis.modality)),

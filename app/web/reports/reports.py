@@ -5,18 +5,27 @@ from uuid import UUID
 from flask import Blueprint, Response, url_for
 from flask.typing import ResponseReturnValue
 
+from app.detection.card import Card
+from app.detection.titles import with_titles
 from app.detection.verdict import Finding
 from app.records import Analysis
 from app.services.analyses.judging import SYNTHETIC_REASON
 from app.services.analyses.reports import NOTICE
 from app.services.certificates.report_pdf import Words
+from app.web.analyses.alarms import worth_of_alarms
 from app.web.analyses.performance import Rate, rates_of
-from app.web.analyses.score_drawing import in_figures
 from app.web.context import services, viewer
 from app.web.filters import plain_utc
 from app.web.guards import signed_in
 from app.web.offers import noun_of, serving_card, title_of
-from app.web.wording import certainty, gate_words, headline, stability_words
+from app.web.wording import (
+    band_in_words,
+    certainty,
+    gate_words,
+    headline,
+    in_figures,
+    stability_words,
+)
 
 bp = Blueprint("reports", __name__, url_prefix="/analyses")
 
@@ -55,6 +64,11 @@ def _download(data: bytes, analysis_id: UUID, mimetype: str, ending: str) -> Res
     return response
 
 
+def _rate_lines(card: Card) -> list[str]:
+    lines = [*map(_rate_line, rates_of(card)), worth_of_alarms(card)]
+    return [line for line in lines if line]
+
+
 def _rate_line(rate: Rate) -> str:
     return f"{rate.count} {rate.sentence}" + (f" ({rate.interval})" if rate.interval else "")
 
@@ -70,18 +84,26 @@ def words_of(analysis: Analysis, finding: Finding) -> Words:
         headline=f"{said.before}{said.key}{said.after}",
         advice=said.advice,
         certainty=certainty(finding),
-        rates=[_rate_line(rate) for rate in rates_of(card)] if card else [],
+        rates=_rate_lines(card) if card else [],
         reasons=_reasons(analysis, finding),
-        limits=card.limits if card else (),
+        limits=[with_titles(limit) for limit in card.limits] if card else (),
         findings=_findings(analysis, finding, noun),
         facts=(("The scan", _scan_facts(analysis)), ("The detector", _detector_facts(finding))),
         notice=NOTICE,
         how_to_check=(
-            f"Open {url_for('verify.show', _external=True)} and choose this file, unchanged. The "
+            f"Open {_checking_page()} and choose this file, unchanged. The "
             "page says whether this installation of Veriscan issued it and whether one byte of it "
             "was changed since. The signed report lies in this PDF as the attachment report.json."
         ),
     )
+
+
+def _checking_page() -> str:
+    """Return where a report is checked; what a client calls this server is not sealed into it."""
+    path = url_for("verify.show")
+    if public_url := services().settings.public_url:
+        return public_url + path
+    return f"the page “Check a report” ({path}) of this installation of Veriscan"
 
 
 def _reasons(analysis: Analysis, finding: Finding) -> list[str]:
@@ -102,15 +124,10 @@ def _scan_facts(analysis: Analysis) -> list[tuple[str, str]]:
 
 
 def _findings(analysis: Analysis, finding: Finding, noun: str) -> list[tuple[str, str]]:
-    low, high = finding.inconclusive_band
     score = finding.probability_fake
     facts = [("Score", "none" if score is None else f"{in_figures(score)} on a scale from 0 to 1")]
-    facts.append(
-        (
-            "Operating point",
-            f"authentic below {low:.3g}, deepfake above {high:.3g}, else no verdict",
-        )
-    )
+    band = band_in_words(finding.inconclusive_band)
+    facts.append(("Operating point", f"{band}, else no verdict"))
     facts.append(("Kind of image", gate_words(finding.gate, noun)))
     if not analysis.is_not_judged:
         facts.append(("Stability", stability_words(finding.stability)))

@@ -150,13 +150,11 @@ def _claims(found: Verification) -> dict[str, Any]:
     report = found.report
     if report is None:
         return {}
-    low, high = report["inconclusive_band"]
     return {
         "verdict": LABELS[Verdict(report["verdict"])],
         "tone": report["verdict"],
         "score": report["probability_fake"],
-        "low": low,
-        "high": high,
+        "band": report["inconclusive_band"],
         "title": title_of(report["modality"]),
         "judged": datetime.fromisoformat(report["judged"]),
         "image": report["image"],

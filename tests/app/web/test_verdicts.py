@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flask import Flask
 
+from app.detection.card import Estimate, Slice
 from app.detection.labels import Verdict
 from app.detection.verdict import StabilityFinding
 from app.engine.engine import InProcessEngine
@@ -108,8 +109,41 @@ def test_the_verdict_names_its_weights_and_how_good_they_are(
     assert card.sha256[:12] in page.text
     assert "about 4 of 100 authentic scans are called fake 95 % interval 2 to 8" in page.text
     assert "about 9 of 100 scans stay inconclusive 95 % interval 6 to 12" in page.text
-    assert "dcgan 0.970 0.940 to 0.990" in page.text
+    assert "Whole scans drawn by a DCGAN 0.970 0.940 to 0.990" in page.text
     assert card.limits[0] in page.text
+
+
+@pytest.mark.parametrize(
+    ("verdict", "part"), [(Verdict.FAKE, "How sure is that?"), (Verdict.REAL, "How often does")]
+)
+def test_what_an_alarm_is_worth_is_said_once_and_of_an_alarm_at_the_top(
+    make_app: MakeApp, tmp_path: Path, verdict: Verdict, part: str
+) -> None:
+    found = Slice(
+        kind="generator",
+        name="classical_edits",
+        wrong=Estimate(value=0.1),
+        undecided=Estimate(value=0.1),
+    )
+    publish_tiny_weights(
+        tmp_path,
+        "lung_ct",
+        operating_point=operating_point_for(verdict),
+        slices=(found,),
+        metrics={"false_alarm_rate": Estimate(value=0.01)},
+        limits=("Of classical_edits it misses many.",),
+    )
+    engine = InProcessEngine(tmp_path, max_queue=4, max_batch=1, device="cpu")
+    browser = browser_on(make_app(engine))
+
+    text = browser.follow(browser.upload()).text
+
+    worth = "Where 1 scan in 1,000 is forged, about 7 of 100 “deepfake” verdicts would be right"
+    heads = ("How sure is that?", "Does the verdict hold?", "How often does", "Where it errs most")
+    before, after = text.split(worth)
+    assert [head for head in heads if head in before][-1] == part
+    assert "Of photo-editor edits it misses many." in after
+    assert "classical_edits" not in text
 
 
 def test_a_verdict_of_weights_that_were_replaced_says_so(

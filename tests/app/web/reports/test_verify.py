@@ -140,7 +140,7 @@ def test_a_genuine_report_is_told_to_be_one_with_what_it_says(
         page = check(anonymous, report=data)
         assert "genuine and unchanged" in page.text
         assert "Deepfake" in page.text
-        assert "0.9931; authentic below 0.2, deepfake above 0.8" in page.text
+        assert "0.993; authentic below 0.2, deepfake above 0.8" in page.text
         assert analysis.image_sha256 in page.text
         assert "Research use only" in page.text
         assert "verified" not in page.text.lower()
