@@ -4,7 +4,7 @@ const WHEEL_PER_DOUBLING = 400; // in pixels of scrolling
 const LINE_PIXELS = 16;
 
 /* act: drag(dx, dy), shift(dx, dy), zoom(factor, x, y), hover(x, y) and leave() in pixels of the
-   canvas; isFitted() and refused() for the wheel. */
+   canvas; fit() and isFitted(); refused() for the wheel. */
 export const listen = (canvas, act) => {
   const fingers = new Map();
   const place = (event) => {
@@ -37,7 +37,8 @@ export const listen = (canvas, act) => {
   canvas.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && act.leave());
   canvas.addEventListener("dblclick", (event) => {
     const { x, y } = place(event);
-    act.zoom(2, x, y);
+    if (act.isFitted()) act.zoom(2, x, y);
+    else act.fit();
   });
 
   // Two fingers zoom the scan, never the page.

@@ -167,6 +167,7 @@ class Viewer {
       drag: (dx, dy) => this.drag(dx, dy),
       shift: (dx, dy) => this.shift(dx, dy),
       zoom: (factor, x, y) => this.zoom(factor, x, y),
+      fit: () => this.fit(),
       isFitted: () => this.view.isFitted,
       hover: (x, y) => {
         this.hasCross = false;

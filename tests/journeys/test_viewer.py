@@ -14,6 +14,7 @@ from PIL import Image
 from playwright.sync_api import (
     Browser,
     BrowserContext,
+    CDPSession,
     FilePayload,
     Locator,
     Page,
@@ -305,12 +306,56 @@ def drag(page: Page, canvas: Locator, dx: int, dy: int) -> None:
     page.mouse.up()
 
 
-def test_two_fingers_zoom_the_scan_and_not_the_page(phone: BrowserContext, scans: Scans) -> None:
-    page = opened(phone, scans.ct)
+def middle_of_the_scan(page: Page) -> tuple[float, float]:
+    """Bring the viewer into the window; return where its middle is."""
     page.locator("canvas").scroll_into_view_if_needed()
     box = page.locator("canvas").bounding_box()
     assert box
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+def swipe_up(session: CDPSession, x: float, y: float) -> None:
+    """Draw one finger from a point 120 pixels up."""
+    session.send("Input.dispatchTouchEvent", touch_at("touchStart", x, y))
+    for step in range(1, 9):
+        session.send("Input.dispatchTouchEvent", touch_at("touchMove", x, y - 15 * step))
+    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+
+def touch_at(kind: str, x: float, y: float) -> dict[str, Any]:
+    return {"type": kind, "touchPoints": [{"x": x, "y": y}]}
+
+
+def test_one_finger_scrolls_the_page_until_a_double_tap_has_zoomed_the_scan(
+    phone: BrowserContext, scans: Scans
+) -> None:
+    page = opened(phone, scans.ct)
+    session = phone.new_cdp_session(page)
+    zoom = page.locator("[data-viewer-zoom-words]")
+    picture = "document.querySelector('canvas').toDataURL()"
+
+    x, y = middle_of_the_scan(page)
+    top = page.evaluate("scrollY")
+    swipe_up(session, x, y)
+    page.wait_for_function("top => scrollY > top + 60", arg=top)
+
+    x, y = middle_of_the_scan(page)
+    page.touchscreen.tap(x, y)
+    page.touchscreen.tap(x, y)
+    expect(zoom).to_have_text("2.0×")
+    top, before = page.evaluate("scrollY"), page.evaluate(picture)
+    swipe_up(session, x, y)
+    page.wait_for_function(f"before => {picture} !== before", arg=before)
+    assert page.evaluate("scrollY") == top
+
+    page.touchscreen.tap(x + 60, y)
+    page.touchscreen.tap(x + 60, y)
+    expect(zoom).to_have_text("1.0×")
+
+
+def test_two_fingers_zoom_the_scan_and_not_the_page(phone: BrowserContext, scans: Scans) -> None:
+    page = opened(phone, scans.ct)
+    x, y = middle_of_the_scan(page)
     session = phone.new_cdp_session(page)
 
     def touch(kind: str, reach: float) -> None:
