@@ -5,7 +5,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from uuid import UUID
 
-from app.engine.protocol import Engine
+from app.engine.protocol import CUDA, Engine
 from app.errors import (
     EngineStoppedError,
     NotFoundError,
@@ -17,10 +17,12 @@ from app.records import Analysis
 from app.services.analyses.judging import RETRY_S, JudgingService
 from app.storage.analyses import AnalysisStore
 
-FEED_TO = 16
+GPU_FEED = 16
 """So many scans wait inside the engine while more wait in the store: enough for its batches, and
 few enough that somebody who comes now does not wait for a whole series of somebody else."""
-FEED_BELOW = 8  # and only then are more brought in, several at a time
+GPU_FEED_BELOW = 8  # and only then are more brought in, several at a time
+CPU_FEED = 2
+"""A CPU judges one scan at a time and takes up to a second for it: one is always at hand."""
 LINE_KEPT_S = 1.0
 
 log = logging.getLogger(__name__)
@@ -47,12 +49,25 @@ class Backlog:
         self._closing = Event()
         self._wake = Event()
         self._line: tuple[float, dict[UUID, int]] = (-LINE_KEPT_S, {})
-        judging.when_room = self.look
+        # Spares the store a question after every single scan: whether anybody may wait there.
+        self._may_wait = True
+        self._asked_s = -RETRY_S
+        judging.when_room = self._wake.set
+
+    def has_room_now(self) -> bool:
+        """Return whether a new scan need not wait in the store, behind or before others there."""
+        has_place = self._engine.queue_length() < self._feed
+        return has_place and not (self._may_wait and self._waiting(1))
 
     @property
-    def has_room_now(self) -> bool:
-        """Whether a new scan need not wait in the store."""
-        return self._engine.queue_length() < FEED_TO
+    def _feed(self) -> int:
+        """How many scans wait inside the engine, at most."""
+        return GPU_FEED if self._engine.device == CUDA else CPU_FEED
+
+    @property
+    def _feed_below(self) -> int:
+        """Below how many that wait inside the engine more are brought in."""
+        return GPU_FEED_BELOW if self._engine.device == CUDA else CPU_FEED
 
     @property
     def has_started(self) -> bool:
@@ -69,7 +84,8 @@ class Backlog:
             self._thread.start()
 
     def look(self) -> None:
-        """Look whether the engine has room and somebody waits; returns at once."""
+        """Take up a scan that now waits in the store, as soon as there is room; returns at once."""
+        self._may_wait = True
         self._wake.set()
 
     def close(self) -> None:
@@ -108,13 +124,17 @@ class Backlog:
             except Exception:  # the database is away for a moment …
                 log.exception("The line of waiting scans could not be served.")
                 is_left_over = True
+            if is_left_over:
+                self._may_wait = True
 
     def _fill(self) -> bool:
         """Bring scans to the engine; return whether to try again soon without being asked."""
         is_left_over = self._judging.reconsider()
-        if self._engine.queue_length() >= FEED_BELOW:
+        if self._engine.queue_length() >= self._feed_below:
             return is_left_over  # the next scan that is finished asks again
-        while waiting := self._waiting(FEED_TO - self._engine.queue_length()):
+        if not self._may_wait and monotonic() - self._asked_s < RETRY_S:
+            return is_left_over
+        while waiting := self._next():
             for analysis in waiting:
                 if self._closing.is_set():
                     return False
@@ -124,10 +144,19 @@ class Backlog:
                     return True
         return is_left_over
 
+    def _next(self) -> list[Analysis]:
+        """Return the scans for which the engine has room now."""
+        room = self._feed - self._engine.queue_length()
+        if room <= 0:
+            return []
+        self._may_wait, self._asked_s = False, monotonic()  # first: ``look`` may come meanwhile
+        waiting = self._waiting(room)
+        if waiting:
+            self._may_wait = True
+        return waiting
+
     def _waiting(self, limit: int) -> list[Analysis]:
         """Return the first analyses in line that the engine does not have."""
-        if limit <= 0:
-            return []
         first = self._store.first_in_line(limit + self._judging.count)
         return [analysis for analysis in first if not self._judging.has(analysis.id)][:limit]
 

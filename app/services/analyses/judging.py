@@ -284,8 +284,8 @@ class JudgingService:
             self._store.update(failed(analysis, error))
         except VeriscanError:  # then it stays queued, and is judged again
             with self._lock:
+                self._unrecorded_s = monotonic()  # first: nobody is to try again at once
                 self._unrecorded.add(analysis.id)
-                self._unrecorded_s = monotonic()
 
     def _stored_grey(self, analysis: Analysis) -> NDArray[np.float32]:
         try:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from threading import BoundedSemaphore
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -15,12 +14,19 @@ from app.detection.decoding import DecodedScan, only_frame
 from app.detection.series import SeriesPosition
 from app.detection.spec import modality as spec_of
 from app.engine.protocol import Engine
-from app.errors import LineFullError, ModalityUnavailableError, QueueFullError, VeriscanError
+from app.errors import (
+    LineFullError,
+    ModalityUnavailableError,
+    NotFoundError,
+    QueueFullError,
+    VeriscanError,
+)
 from app.records import Analysis, AnalysisStatus, User
 from app.services.analyses.backlog import Backlog
 from app.services.analyses.door import Door
 from app.services.analyses.judging import JudgingService, done
 from app.services.analyses.removal import AnalysisRemoval
+from app.services.analyses.turns import FairTurns
 from app.services.audit import AuditService
 from app.services.decoding import pictures
 from app.services.decoding.decoding import DecodingService
@@ -114,7 +120,7 @@ class ScanReceiver:
         self._backlog = reception.backlog
         self._removal = removal
         self._admit = admit
-        self._decoding = BoundedSemaphore(MAX_DECODED_AT_ONCE)
+        self._decoding = FairTurns(MAX_DECODED_AT_ONCE)
         self._door = Door(reception.engine)
 
     def check_room(self) -> None:
@@ -123,7 +129,7 @@ class ScanReceiver:
 
     def submit(self, user: User, file: ScanFile) -> Analysis:
         """Take a scan in and queue it; see ``AnalysisService.submit``."""
-        with self._door.passage(), self._decoding:
+        with self._door.passage(), self._decoding.turn_of(user.id):
             scan = only_frame(self._decoded(file))
             return self._taken_in(user, file, scan, self._judging.begin)
 
@@ -131,7 +137,7 @@ class ScanReceiver:
         """Take a scan in however long the line is; see ``AnalysisService.accept``."""
         if self._store.count_unfinished(user.id) >= MAX_IN_LINE:
             raise LineFullError(MAX_IN_LINE)
-        with self._decoding:
+        with self._decoding.turn_of(user.id):
             scan = self._decoded(file)
             analysis = self._taken_in(user, file, scan, self._begin_or_wait)
             return AcceptedScan(analysis=analysis, frames=scan.frames, series=scan.series)
@@ -160,7 +166,7 @@ class ScanReceiver:
         return analysis
 
     def _begin_or_wait(self, analysis: Analysis, grey: NDArray[np.float32]) -> None:
-        if self._backlog.has_room_now:
+        if self._backlog.has_room_now():
             with suppress(QueueFullError):
                 self._judging.begin(analysis, grey)
                 return
@@ -186,15 +192,19 @@ class ScanReceiver:
             self._admit(analysis)
             yield
         except BaseException:
-            self._discard(analysis.id)
-            self._judging.let_go(analysis.id)
+            self._take_back(analysis.id)
             raise
 
-    def _discard(self, analysis_id: UUID) -> None:
+    def _take_back(self, analysis_id: UUID) -> None:
+        """Remove a scan that was refused; the error that led here is the one to tell."""
         try:
-            self._removal.remove_one(analysis_id)
-        except VeriscanError:  # the error that led here is the one to tell
+            with suppress(NotFoundError):  # its owner was deleted meanwhile, and it with them
+                self._removal.remove_one(analysis_id)
+            self._judging.let_go(analysis_id)
+            self._removal.settle([analysis_id])
+        except VeriscanError:
             log.exception("A refused scan could not be removed.")
+            self._judging.let_go(analysis_id)
 
 
 def new_analysis(

@@ -64,7 +64,7 @@ class AnalysisRemoval:
         self._store.delete_many(analysis_ids)
         for analysis_id in analysis_ids:  # as in remove_one
             self._images.delete(analysis_id)
-        self._settle(analysis_ids)
+        self.settle(analysis_ids)
 
     def delete_of_user(self, user_id: UUID) -> None:
         """Remove all analyses of a user."""
@@ -97,9 +97,9 @@ class AnalysisRemoval:
         self._store.delete(analysis_id)
         # A judgement that came in between has left a heatmap; later ones find no record.
         self._images.delete(analysis_id)
-        self._settle([analysis_id])
+        self.settle([analysis_id])
 
-    def _settle(self, analysis_ids: Collection[UUID]) -> None:
+    def settle(self, analysis_ids: Collection[UUID]) -> None:
         """Forget removals at whose end nobody can store a picture any more.
 
         A judgement that is just being stored finds no record and takes its heatmap back. Should a

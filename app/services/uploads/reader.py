@@ -6,12 +6,14 @@ was sent, with what its header says of a patient, is never kept.
 
 import io
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass, field, replace
 from threading import Event, Lock
 from typing import BinaryIO
+from uuid import UUID
 
 from app.errors import (
     InferenceFailedError,
@@ -29,8 +31,10 @@ from app.services.uploads.files import frame_of, new_file, refused, taken
 from app.storage.studies import StudyStore
 from app.storage.uploads import UploadStore
 
-READERS = 2
 MAX_JOBS = 16
+"""Each is read by a thread of its own. They decode by turns, user by user, so that somebody with
+one file does not wait for the whole archives of others."""
+MAX_JOBS_OF_USER = 8
 HEAD_BYTES = 4
 
 log = logging.getLogger(__name__)
@@ -84,10 +88,10 @@ class UploadReader:
         self._studies = studies
         self._limits = limits
         self._lock = Lock()
-        self._jobs = 0
+        self._jobs: Counter[UUID] = Counter()  # by user
         self._has_resumed = False
         self._closing = Event()
-        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="veriscan-reader")
+        self._readers = ThreadPoolExecutor(MAX_JOBS, thread_name_prefix="veriscan-reader")
 
     def read_now(self, delivery: Delivery) -> UploadedFile:
         """Take in a single image, of which nothing is stored yet; what holds more is read later.
@@ -101,7 +105,7 @@ class UploadReader:
             VeriscanError: It could not be stored; nothing was kept.
         """
         if delivery.is_archive:
-            self.read_later([delivery])
+            self.read_later(delivery.user, [delivery])
             return delivery.file
         with delivery.stream:
             data = self._all_of(delivery.stream)
@@ -110,20 +114,20 @@ class UploadReader:
             return self._keep(delivery, taken(delivery.file, first), self._store.add_file)
         whole = delivery.holding(first.frames)
         try:
-            self._run_later([whole], lambda: self._read_frames(whole, data, first))
+            self._run_later(delivery.user, [whole], lambda: self._read_frames(whole, data, first))
         except BaseException:
             self._analyses.delete(delivery.user, first.analysis.id)
             raise
         return whole.file
 
-    def read_later(self, deliveries: list[Delivery]) -> None:
-        """Take files in, of which nothing is stored yet; returns at once.
+    def read_later(self, user: User, deliveries: list[Delivery]) -> None:
+        """Take files of a user in, of which nothing is stored yet; returns at once.
 
         Raises:
             TooMuchToUnpackError: Too much is being read already.
             StorageError: The database failed.
         """
-        self._run_later(deliveries, lambda: self._read_all(deliveries))
+        self._run_later(user, deliveries, lambda: self._read_all(deliveries))
 
     def resume(self) -> None:
         """Say of what was being read when the server stopped that it was not read to its end."""
@@ -141,22 +145,22 @@ class UploadReader:
 
     # --- in the background ------------------------------------------------------------------
 
-    def _run_later(self, deliveries: list[Delivery], job: Callable[[], None]) -> None:
+    def _run_later(self, user: User, deliveries: list[Delivery], job: Callable[[], None]) -> None:
         """Store that files are being read, and have that done."""
         with self._lock:
-            if self._jobs >= MAX_JOBS:
+            if self._jobs.total() >= MAX_JOBS or self._jobs[user.id] >= MAX_JOBS_OF_USER:
                 raise TooMuchToUnpackError
-            self._jobs += 1
+            self._jobs[user.id] += 1
         try:
             for delivery in deliveries:
                 self._store.add_file(delivery.file)
             # With the context of the request, so that the audit trail says who asked, and how.
-            self._readers.submit(copy_context().run, self._run, job)
+            self._readers.submit(copy_context().run, self._run, user, job)
         except BaseException:
-            self._count_out()
+            self._count_out(user)
             raise
 
-    def _run(self, job: Callable[[], None]) -> None:
+    def _run(self, user: User, job: Callable[[], None]) -> None:
         try:
             job()
         except NotFoundError:
@@ -164,11 +168,12 @@ class UploadReader:
         except Exception:
             log.exception("An upload could not be read to its end.")
         finally:
-            self._count_out()
+            self._count_out(user)
 
-    def _count_out(self) -> None:
+    def _count_out(self, user: User) -> None:
         with self._lock:
-            self._jobs -= 1
+            self._jobs[user.id] -= 1
+            self._jobs += Counter()  # which leaves out those who have none
 
     def _read_all(self, deliveries: Iterable[Delivery]) -> None:
         for delivery in deliveries:

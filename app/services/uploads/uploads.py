@@ -142,6 +142,7 @@ class UploadService:
         if before + len(incoming) > MAX_FILES:
             raise TooManyFilesError(MAX_FILES)
         self._reader.read_later(
+            user,
             [
                 Delivery(
                     user=user,
@@ -150,7 +151,7 @@ class UploadService:
                     stream=file.stream,
                 )
                 for number, file in enumerate(incoming, start=1)
-            ]
+            ],
         )
 
     # --- how far it is ----------------------------------------------------------------------

@@ -55,6 +55,7 @@ def test_nothing_of_a_deactivated_user_is_taken_in(services: Services, alice: Us
     with pytest.raises(AccountInactiveError):
         services.analyses.submit(alice, "lung_ct", png_bytes())
     assert pictures_of(services) == []
+    assert services.analyses._store.removals.pending() == []
 
 
 def test_many_are_deleted_with_their_pictures_also_while_they_are_judged(

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -22,10 +23,11 @@ from app.errors import (
 )
 from app.records import AnalysisStatus, FileState, Role, User
 from app.services.accounts.passwords import PasswordService
+from app.services.analyses.backlog import CPU_FEED
 from app.services.container import Services, build_services
 from app.services.uploads.files import clean_name
 from app.services.uploads.progress import UploadProgress
-from app.services.uploads.reader import MAX_JOBS
+from app.services.uploads.reader import MAX_JOBS, MAX_JOBS_OF_USER
 from app.services.uploads.uploads import MAX_FILES, IncomingFile
 from tests.app.services.conftest import HeldEngine
 from tests.dicom_files import PATIENT
@@ -343,14 +345,29 @@ def test_what_is_alone_and_bad_leaves_no_upload(services: Services, alice: User)
 
 def test_too_many_archives_at_once_are_refused(services: Services, alice: User) -> None:
     reader = services.intake.uploads._reader
-    reader._jobs = MAX_JOBS
+    reader._jobs.update({uuid4(): MAX_JOBS_OF_USER, uuid4(): MAX_JOBS - MAX_JOBS_OF_USER})
 
     upload = services.intake.uploads.begin(alice, "lung_ct")
     with pytest.raises(TooMuchToUnpackError):
         services.intake.uploads.add(alice, upload.id, incoming(zip_bytes({"a": b"x"})))
 
     assert services.intake.uploads.progress(alice, upload.id).lines == ()
-    reader._jobs = 0
+    reader._jobs.clear()
+
+
+def test_nobody_keeps_all_the_readers_of_archives(
+    services: Services, alice: User, charlie: User
+) -> None:
+    reader = services.intake.uploads._reader
+    reader._jobs[alice.id] = MAX_JOBS_OF_USER
+    archive = zip_bytes({"a.png": png_bytes()})
+
+    with pytest.raises(TooMuchToUnpackError):
+        services.intake.uploads.add_alone(alice, "lung_ct", incoming(archive))
+    assert not problems(send(services, charlie, incoming(archive)))
+
+    assert eventually(lambda: reader._jobs == {alice.id: MAX_JOBS_OF_USER})
+    reader._jobs.clear()
 
 
 # --- waiting, and restarts ------------------------------------------------------------------
@@ -397,6 +414,39 @@ def test_what_waits_has_its_place_in_line(held: Services, alice: User, charlie: 
 
     assert [add(alice, 0), add(alice, 1), add(alice, 2)] == [1, 2, 3]
     assert add(charlie, 3) == 2  # the first of one user comes before the second of anybody
+
+
+def test_who_comes_after_a_long_series_is_judged_after_a_few_of_its_slices(
+    held: Services, alice: User, charlie: User
+) -> None:
+    engine = held.engine
+    assert isinstance(engine, HeldEngine)
+    held.intake.uploads.add_alone(alice, "lung_ct", incoming(zip_bytes(series_files(9))))
+    assert eventually(lambda: held.analyses.history(alice).total == 9)
+    own = held.intake.uploads.add_alone(charlie, "lung_ct", incoming(png_bytes()))
+    assert own.analysis_id is not None
+
+    for _ in range(CPU_FEED + 1):
+        assert eventually(lambda: engine.queue_length() == CPU_FEED)
+        engine.run_first()()
+
+    analysis = held.analyses.wait(own.analysis_id, DEADLINE_S)
+    assert analysis.status is AnalysisStatus.DONE
+
+
+def test_who_waits_in_the_store_is_not_overtaken_by_who_comes_later(
+    held: Services, alice: User, charlie: User
+) -> None:
+    engine = held.engine
+    assert isinstance(engine, HeldEngine)
+    held.analyses._backlog.close()  # nobody brings the waiting ones in now
+    for seed in range(CPU_FEED + 1):
+        held.intake.uploads.add_alone(alice, "lung_ct", incoming(png_bytes(make_grey(seed=seed))))
+    engine.run_first()()
+
+    held.intake.uploads.add_alone(charlie, "lung_ct", incoming(png_bytes()))
+
+    assert engine.queue_length() == CPU_FEED - 1
 
 
 def test_what_waits_is_judged_after_a_restart(
