@@ -117,7 +117,7 @@ def test_forty_mixed_files_are_sent_and_the_bad_one_is_named(context: BrowserCon
     page.wait_for_url("**/analyses/uploads/*")
     check_page(page)
     words = page.get_by_role("status").filter(has_text="finished")
-    expect(words).to_have_text("35 of 35 finished, one was not taken in.")
+    expect(words).to_have_text("39 of 39 scans finished, one was not taken in.")
     lines = page.locator(".lines li")
     expect(lines).to_have_count(36)
     expect(lines.first).to_contain_text("letter.png")
@@ -171,7 +171,7 @@ def test_a_dropped_folder_is_read_to_its_depths(context: BrowserContext, tmp_pat
     expect(page.locator(".lines li")).to_have_count(6)
     page.get_by_role("button", name="Analyse").click()
     page.wait_for_url("**/analyses/uploads/*")
-    expect(page.get_by_text("2 of 2 finished.")).to_be_visible()
+    expect(page.get_by_text("6 of 6 scans finished.")).to_be_visible()
     expect(page.locator(".lines li").first).to_contain_text("Study of 5 slices")
 
 
@@ -199,7 +199,7 @@ def test_what_did_not_arrive_is_named_and_sent_again(context: BrowserContext) ->
     page.get_by_role("button", name="Send again").click()
 
     page.wait_for_url("**/analyses/uploads/*")
-    expect(page.get_by_text("3 of 3 finished.")).to_be_visible()
+    expect(page.get_by_text("3 of 3 scans finished.")).to_be_visible()
 
 
 def test_a_pasted_image_gets_its_verdict(context: BrowserContext) -> None:
@@ -246,7 +246,7 @@ def test_without_scripts_several_files_and_an_archive_are_judged(context: Browse
     page.get_by_role("button", name="Analyse").click()
 
     page.wait_for_url("**/analyses/uploads/*")
-    expect(page.get_by_text("2 of 2 finished, one was not taken in.")).to_be_visible()
+    expect(page.get_by_text("6 of 6 scans finished, one was not taken in.")).to_be_visible()
     expect(page.locator(".lines li").first).to_contain_text("bad.png")
     page.get_by_role("link", name="ct.zip").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("deepfake")

@@ -37,6 +37,11 @@ class UploadLine:
             return self.analysis.status.is_final
         return self.problem is not None or (self.study is not None and self.study.is_final)
 
+    @property
+    def is_being_read(self) -> bool:
+        """Whether it is not known yet what it will become."""
+        return self.problem is None and self.analysis is None and self.study is None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadProgress:

@@ -14,7 +14,7 @@ from app.services.uploads.uploads import MAX_FILES, IncomingFile
 from app.web.context import services, viewer
 from app.web.errors import status_of
 from app.web.forms import Form
-from app.web.offers import offers
+from app.web.offers import offers, title_of
 
 FIELDS = {"modality": "the kind of scan", "images": "a scan"}
 LATEST = 3
@@ -98,6 +98,7 @@ def _page(form: Form) -> str:
         offers=choices,
         chosen=chosen,
         can_judge=bool(available),
+        title_of=title_of,
         latest=services().intake.uploads.latest(viewer(), LATEST),
         max_upload_bytes=settings.max_upload_bytes,
         max_archive_bytes=settings.max_archive_bytes,

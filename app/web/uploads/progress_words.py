@@ -62,13 +62,24 @@ def study_words(summary: StudySummary) -> str:
 
 def upload_words(progress: UploadProgress) -> str:
     """Say how far an upload is as a whole, in a sentence that a screen reader reads out."""
-    refused = sum(line.problem is not None for line in progress.lines)
-    done = sum(line.is_final for line in progress.lines) - refused
-    total = len(progress.lines) - refused
     if not progress.lines:
         return "Nothing of it is left."
-    parts = [] if total == 0 else [f"{done} of {total} finished"]
+    refused = sum(line.problem is not None for line in progress.lines)
+    counts = [_scans_of(line) for line in progress.lines]
+    done, total = (sum(column) for column in zip(*counts, strict=True))
+    parts = [f"{done} of {total} {'scan' if total == 1 else 'scans'} finished"] if total else []
+    if any(line.is_being_read for line in progress.lines):
+        parts.append("more are being read" if total else "the files are being read")
     if refused:
         parts.append("one was not taken in" if refused == 1 else f"{refused} were not taken in")
     sentence = ", ".join(parts)
     return f"{sentence[0].upper()}{sentence[1:]}."
+
+
+def _scans_of(line: UploadLine) -> tuple[int, int]:
+    """Return how many scans of a line are finished, and how many it has as far as is known."""
+    if line.study is not None:
+        return line.study.finished, line.study.total
+    if line.analysis is None:
+        return 0, 0
+    return int(line.is_final), 1

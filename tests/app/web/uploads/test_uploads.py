@@ -196,7 +196,7 @@ def test_of_several_files_the_good_ones_are_taken_and_the_bad_ones_named(owner: 
     page = finished(owner, address)
     assert "<bad>.png This is not a PNG" in page.text
     assert "empty.dcm The file is empty." in page.text
-    assert "1 of 1 finished, 2 were not taken in." in page.text
+    assert "1 of 1 scan finished, 2 were not taken in." in page.text
     assert "good.png" in page.text
     assert "One analysis" in owner.get("/analyses").text
 
@@ -273,7 +273,7 @@ def test_a_script_sends_files_one_by_one_and_asks_once_for_all(owner: Browser) -
     assert refused["problem"].startswith("This is not a PNG")
     page = finished(owner, upload["page"])
     state = owner.client.get(upload["status"]).get_json()
-    assert state["words"] == "3 of 3 finished, one was not taken in."
+    assert state["words"] == "3 of 3 scans finished, one was not taken in."
     order = [refused["key"], *(file["key"] for file in reversed(taken))]
     assert [part["key"] for part in state["parts"]] == order
     assert page.text.index("2.png") < page.text.index("0.png")
