@@ -54,7 +54,7 @@ class Settings:
         queue_size: How many scans may wait for the engine.
         max_batch: How many scans the engine judges at once, at most.
         device: Where the networks run: ``auto``, ``cpu`` or ``cuda``.
-        api_requests_per_min: How often a minute each API token may be used; 0 is without limit.
+        api_requests_per_min: How often a minute each user may use the API; 0 is without limit.
         registration_open: Whether anybody may register, until an administrator sets who may.
         trusted_proxies: How many reverse proxies in front set ``X-Forwarded-*``; 0 trusts nobody.
         trusted_hosts: Names under which this server may be addressed; None lets all pass.
@@ -66,7 +66,8 @@ class Settings:
         smtp_url: Server for e-mails, ``smtp://user:password@host:587`` (with STARTTLS wherever it
             is offered) or ``smtps://…``; None sends none.
         mail_from: Address from which e-mails come; needed with ``smtp_url``.
-        public_url: Where people reach this server, for links in e-mails; needed with ``smtp_url``.
+        public_url: Where people reach this server, for links in e-mails and reports; needed with
+            ``smtp_url``.
         metrics_token: Secret with which ``/metrics`` may be read from anywhere; None lets only this
             machine read it.
         log_level: ``DEBUG``, ``INFO``, ``WARNING`` or ``ERROR``.

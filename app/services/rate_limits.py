@@ -1,4 +1,4 @@
-"""How often a minute something may be done: by each API token, from each address.
+"""How often a minute something may be done: by each user of the API, from each address.
 
 The counts are in the memory of the one serving process: that makes them exact, and a request that
 only reads stays one, where a count in SQL would write to the disk each time. They protect the
@@ -79,16 +79,16 @@ class RateLimits:
     """What is limited, each with counts of its own.
 
     Args:
-        api_requests_per_min: How often each API token may be used; 0 is without limit.
+        api_requests_per_min: How often each user may use the API; 0 is without limit.
         clock: Tells the time.
 
     Attributes:
-        tokens: Uses of an API token, by its id.
+        api_requests: Uses of the API, by user: more tokens give nobody more of them.
         report_checks: Reports and images checked without an account, by address.
         refusals: Refused accesses, by user and page: so many of them are recorded.
     """
 
     def __init__(self, api_requests_per_min: int, clock: Clock) -> None:
-        self.tokens = RateLimiter(api_requests_per_min, clock)
+        self.api_requests = RateLimiter(api_requests_per_min, clock)
         self.report_checks = RateLimiter(REPORT_CHECKS_PER_MIN, clock)
         self.refusals = RateLimiter(1, clock)

@@ -18,8 +18,8 @@ class TokenStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, token: ApiToken) -> None:
-        """Keep a new token.
+    def add(self, token: ApiToken, *, at_most: int) -> bool:
+        """Keep a new token; returns False where the user has ``at_most`` that still hold.
 
         Raises:
             StorageError: The database failed; nothing is changed.
@@ -34,8 +34,18 @@ class TokenStore:
             "scopes": " ".join(sorted(token.scopes)),
             "expires": token.expires,
         }
+        expires = API_TOKENS.c.expires
+        holding = (
+            sa.select(sa.func.count())
+            .select_from(API_TOKENS)
+            .where(API_TOKENS.c.user_id == token.user_id)
+            .where(expires.is_(None) | (expires > token.created))
+        )
         with self._database.writing() as connection:
+            if connection.execute(holding).scalar_one() >= at_most:
+                return False
             connection.execute(API_TOKENS.insert().values(row))
+        return True
 
     def find_by_digest(self, digest: str) -> ApiToken | None:
         """Return the token with this SHA-256, or None."""

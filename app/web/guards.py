@@ -1,11 +1,11 @@
 """Who may open a page. Every view states it with one of these decorators, also those for all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any, ParamSpec
 from urllib.parse import urlsplit
 
-from flask import abort, g, redirect, request, url_for
+from flask import abort, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import current_user
 from werkzeug.datastructures import WWWAuthenticate
@@ -20,6 +20,10 @@ from app.web.context import services
 GUARD = "veriscan_guard"
 NEEDS_PROOF = "veriscan_needs_proof"
 NEEDS_SCOPE = "veriscan_needs_scope"
+KEEPS_TYPED = "veriscan_keeps_typed"
+TYPED = "typed"  # in the session
+MAX_TYPED_VALUES = 5
+MAX_TYPED_CHARACTERS = 100
 
 # Open also to administrators who have yet to set up the codes that this site asks them for.
 ACCOUNT_PAGES = frozenset({"account", "account_data", "passwords", "second_factor"})
@@ -104,18 +108,47 @@ def recently_authenticated(view: View[P]) -> View[P]:
 
     For dangerous acts. It stands right above the view, below the guard that says who may come in:
     ``@bp.post(…)``, ``@admin_only``, ``@recently_authenticated``. What was typed into a form is
-    lost on the way, so the page that shows the form has it as well.
+    lost on the way, so the page that shows the form has it as well, or the view says with
+    ``keeps_typed`` what is kept.
     """
+    kept: Sequence[str] = getattr(view, KEEPS_TYPED, ())
 
     @wraps(view)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> ResponseReturnValue:
         if not current_user.is_recent:
+            if kept:
+                session[TYPED] = {name: _typed(name) for name in kept}
             target = _wanted_page() or urlsplit(request.referrer or "").path
             return redirect(url_for("passwords.confirm", next=target or None), 303)
         return view(*args, **kwargs)
 
     setattr(guarded, NEEDS_PROOF, True)
     return guarded
+
+
+def keeps_typed(*names: str) -> Callable[[View[P]], View[P]]:
+    """Keep some fields of a form, none of them secret, while somebody proves who they are.
+
+    It stands below ``@recently_authenticated``; ``take_typed`` gives them back.
+    """
+
+    def noted(view: View[P]) -> View[P]:
+        setattr(view, KEEPS_TYPED, names)
+        return view
+
+    return noted
+
+
+def take_typed() -> Mapping[str, Sequence[str]]:
+    """Return, once the proof is given, what was typed into a form before it was asked for."""
+    typed: Mapping[str, Sequence[str]] = session.pop(TYPED, {}) if current_user.is_recent else {}
+    return typed
+
+
+def _typed(name: str) -> list[str]:
+    """Return the values of a field, as much of them as fits into a cookie."""
+    values = request.form.getlist(name)[:MAX_TYPED_VALUES]
+    return [value[:MAX_TYPED_CHARACTERS] for value in values]
 
 
 def needs_proof(view: Callable[..., object]) -> bool:
@@ -138,7 +171,7 @@ def token_required(scope: Scope) -> Callable[[View[P]], View[P]]:
             bearer = _bearer()
             g.token_user = bearer.user
             acting_token.set(bearer.token.name)
-            g.allowance = allowance = services().rate_limits.tokens.take(bearer.token.id)
+            g.allowance = allowance = services().rate_limits.api_requests.take(bearer.user.id)
             if allowance and allowance.is_exceeded:
                 raise TooManyRequestsError(allowance.limit, allowance.reset_s)
             if lacks_codes(bearer.user):

@@ -14,6 +14,7 @@ from app.errors import (
     TokenLifetimeInvalidError,
     TokenNameInvalidError,
     TokenScopesInvalidError,
+    TooManyTokensError,
 )
 from app.records import ApiToken, Scope, User
 from app.services.audit import AuditService
@@ -27,6 +28,7 @@ MAX_NAME_CHARACTERS = 60
 TOUCH_INTERVAL = timedelta(minutes=1)
 DEFAULT_DAYS = 90
 MAX_DAYS = 365
+MAX_TOKENS = 20  # of one user, that have not expired
 ALL_SCOPES = frozenset(Scope)
 
 
@@ -76,6 +78,7 @@ class ApiTokenService:
             TokenNameInvalidError: The name is empty or longer than 60 characters (field ``name``).
             TokenScopesInvalidError: There is no scope (field ``scopes``).
             TokenLifetimeInvalidError: So long is no choice (field ``days``).
+            TooManyTokensError: The user has 20 already that have not expired (field ``name``).
         """
         name = name.strip()
         if not (0 < len(name) <= MAX_NAME_CHARACTERS and name.isprintable()):
@@ -94,7 +97,8 @@ class ApiTokenService:
             scopes=frozenset(scopes),
             expires=now + timedelta(days=days),
         )
-        self._store.add(token)
+        if not self._store.add(token, at_most=MAX_TOKENS):
+            raise TooManyTokensError(MAX_TOKENS)
         self._audit.record(
             "token.created",
             actor=user_id,

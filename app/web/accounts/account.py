@@ -1,6 +1,6 @@
 """A user's own account: who they are, how they sign in, where they are signed in, API tokens."""
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from uuid import UUID
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
@@ -13,7 +13,13 @@ from app.web.accounts.login import begin_session, current_session
 from app.web.api.operations import SCOPES
 from app.web.context import services, viewer
 from app.web.forms import Form, refusal
-from app.web.guards import lacks_codes, recently_authenticated, signed_in
+from app.web.guards import (
+    keeps_typed,
+    lacks_codes,
+    recently_authenticated,
+    signed_in,
+    take_typed,
+)
 
 PASSWORD_FIELDS = {
     "current": "your current password",
@@ -32,7 +38,12 @@ bp = Blueprint("account", __name__)
 @signed_in
 def account() -> ResponseReturnValue:
     """Show a user's details, their data and the API tokens."""
-    return _account_page()
+    typed = take_typed()  # into the form for a token, just before a proof was asked for
+    if not typed:
+        return _account_page()
+    flash("Thank you. Your token is not made yet: make it now.", "done")
+    form = Form(TOKEN_FIELDS, {name: "".join(typed[name]) for name in ("name", "days")})
+    return _account_page(form, ticked=_ticked(typed["scopes"]))
 
 
 # --- who they are ---------------------------------------------------------------------------
@@ -132,10 +143,11 @@ def _security_page(form: Form) -> str:
 @bp.post("/account/tokens")
 @signed_in
 @recently_authenticated
+@keeps_typed("name", "days", "scopes")
 def create_token() -> ResponseReturnValue:
     """Make an API token and show its secret, this once."""
     form = Form(TOKEN_FIELDS, request.form)
-    ticked = frozenset(scope for scope in Scope if scope in request.form.getlist("scopes"))
+    ticked = _ticked(request.form.getlist("scopes"))
     try:
         token, secret = services().identity.tokens.create(
             viewer().id, form["name"], scopes=ticked, days=_days(form["days"])
@@ -154,6 +166,10 @@ def revoke_token(token_id: UUID) -> ResponseReturnValue:
     services().identity.tokens.revoke(viewer().id, token_id)
     flash("The token is revoked. Scripts that used it no longer get in.", "done")
     return redirect(url_for("account.account"), 303)
+
+
+def _ticked(sent: Sequence[str]) -> frozenset[Scope]:
+    return frozenset(scope for scope in Scope if scope in sent)
 
 
 def _days(text: str) -> int:

@@ -18,7 +18,7 @@ PROBLEMS = {
     "413": "It is too large.",
     "415": "It is of a kind that is not taken here.",
     "422": "Something in it cannot be; the answer says what.",
-    "429": "The token was used too often; Retry-After says when to go on.",
+    "429": "Your tokens together were used too often; Retry-After says when to go on.",
     "503": "Not now, since too much is waiting or no detector serves this kind of scan.",
 }
 ID = [{"name": "id", "in": "path", "required": True, "schema": UUID_SCHEMA}]

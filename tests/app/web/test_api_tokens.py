@@ -1,15 +1,18 @@
 """What a token is good for, for how long, and how often."""
 
+import re
 from uuid import uuid4
 
 import pytest
 from flask import Flask
 
 from app.records import EventFilter, Scope, User
+from app.services.accounts.api_tokens import MAX_TOKENS
 from app.services.container import Services
-from tests.app.web.conftest import Browser, MakeApp
+from tests.app.web.conftest import Browser, MakeApp, make_user
 from tests.app.web.script import Script, assert_problem, script_of, script_on
 from tests.movable_clock import MovableClock
+from tests.people import PASSWORD
 
 NEEDED = [
     ("GET", "/analyses", Scope.READ),
@@ -84,19 +87,22 @@ def test_a_clock_that_jumps_back_keeps_no_token_waiting(
     assert script.call("GET", "/analyses").headers["Retry-After"] == "60"
 
 
-def test_each_token_has_its_own_allowance_and_gets_it_anew(
+def test_all_tokens_of_a_user_share_an_allowance_and_get_it_anew(
     make_app: MakeApp, clock: MovableClock
 ) -> None:
     app = make_app(api_requests_per_min=1)
     script = script_on(app)
     services: Services = app.extensions["veriscan"]
-    other = script_of(app, next(iter(services.accounts.list_users())))
-    assert [script.call("GET", "/modalities").status_code for _ in range(2)] == [200, 429]
-    assert other.call("GET", "/modalities").status_code == 200
+    same_user = script_of(app, next(iter(services.accounts.list_users())))
+    somebody_else = script_of(app, make_user(services, "charlie"))
+    assert script.call("GET", "/modalities").status_code == 200
+    assert_problem(same_user.call("GET", "/modalities"), 429, "All your tokens together")
+    assert somebody_else.call("GET", "/modalities").status_code == 200
 
     clock.move(seconds=60)
 
-    assert script.call("GET", "/modalities").status_code == 200
+    assert same_user.call("GET", "/modalities").status_code == 200
+    assert script.call("GET", "/modalities").status_code == 429
 
 
 def test_a_limit_of_nought_is_none(make_app: MakeApp) -> None:
@@ -157,3 +163,34 @@ def test_a_token_that_is_good_for_nothing_or_for_too_long_is_refused(
 
     assert page.error_of(field)
     assert services.identity.tokens.list_of_user(alice.id) == []
+
+
+def test_what_was_typed_for_a_token_is_there_again_after_the_proof(
+    owner: Browser, services: Services, alice: User, clock: MovableClock
+) -> None:
+    form = {"name": "night batch", "scopes": ["read", "delete"], "days": "30"}
+    clock.move(minutes=20)
+    asked = owner.send("/account/tokens", form, headers={"Referer": "/account"})
+    assert asked.location == "/confirm-identity?next=/account"
+    assert services.identity.tokens.list_of_user(alice.id) == []
+
+    page = owner.follow(owner.send("/confirm-identity", {"current": PASSWORD, "next": "/account"}))
+
+    assert "Your token is not made yet" in page.text
+    assert 'value="night batch"' in page.html
+    assert re.findall(r'name="scopes" value="(\w+)" checked', page.html) == ["read", "delete"]
+    assert re.findall(r'<option value="(\d+)" selected', page.html) == ["30"]
+    assert "night batch" not in owner.get("/account").html  # once
+
+
+def test_a_user_who_has_many_tokens_is_asked_to_revoke_one(
+    owner: Browser, services: Services, alice: User
+) -> None:
+    form = {"name": "night", "scopes": ["read"], "days": "30"}
+    tokens = [services.identity.tokens.create(alice.id, "old")[0] for _ in range(MAX_TOKENS)]
+
+    page = owner.submit("/account/tokens", form, 422)
+    assert "Revoke one that is no longer needed" in (page.error_of("name") or "")
+
+    owner.send(f"/account/tokens/{tokens[0].id}/revoke")
+    owner.submit("/account/tokens", form, 200)

@@ -2,10 +2,10 @@ from datetime import datetime
 
 import pytest
 
-from app.errors import NotFoundError, TokenNameInvalidError
+from app.errors import NotFoundError, TokenNameInvalidError, TooManyTokensError
 from app.records import User
 from app.services.accounts.accounts import AccountService
-from app.services.accounts.api_tokens import ApiTokenService
+from app.services.accounts.api_tokens import MAX_TOKENS, ApiTokenService
 from app.services.accounts.identity import Identity
 from tests.movable_clock import MovableClock
 
@@ -90,3 +90,17 @@ def test_the_last_use_of_a_token_is_written_once_a_minute_at_most(
 
     clock.move(minutes=1)
     assert last_use() > first
+
+
+def test_only_tokens_that_hold_are_counted_and_each_user_has_their_own(
+    tokens: ApiTokenService, alice: User, charlie: User, clock: MovableClock
+) -> None:
+    for _ in range(MAX_TOKENS):
+        tokens.create(alice.id, "script", days=1)
+    with pytest.raises(TooManyTokensError, match="You have 20 tokens"):
+        tokens.create(alice.id, "one more")
+    tokens.create(charlie.id, "script")
+
+    clock.move(days=1)
+
+    tokens.create(alice.id, "one more")
