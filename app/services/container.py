@@ -32,6 +32,7 @@ from app.services.detectors.tally import VerdictTally
 from app.services.ground import Ground, lay_ground
 from app.services.rate_limits import RateLimits
 from app.services.reviews.agreement import AgreementService
+from app.services.reviews.blindness import BlindnessService
 from app.services.reviews.labels import LabelService
 from app.services.reviews.reviews import ReviewService
 from app.services.site_settings import SiteSettingsService
@@ -165,13 +166,15 @@ def build_services(
     quotas = QuotaService(
         StatisticsStore(database), QuotaStore(database), ground.site_settings, audit
     )
+    reviews = ReviewStore(database)
+    blindness = BlindnessService(reviews, images, audit)
     analyses = AnalysisService(
         engine,
         AnalysisStore(database),
         images,
         decoding,
         audit,
-        admit=lambda analysis: _admit(analysis, ground.users, quotas),
+        admit=lambda analysis: _admit(analysis, ground.users, quotas, blindness),
     )
     identity = build_identity(ground, passwords or PasswordService())
     intake = build_intake(ground, analyses)
@@ -189,14 +192,13 @@ def build_services(
     certificates = CertificateStore(database)
     retention = _retention(ground, analyses)
     history = _history(ground, analyses, intake)
-    reviews = ReviewStore(database)
     return Services(
         settings=settings,
         engine=engine,
         identity=identity,
         accounts=accounts,
         decoding=decoding,
-        personal_data=PersonalDataService(identity, history, analyses, audit),
+        personal_data=PersonalDataService(identity, history, images, reviews, audit),
         analyses=analyses,
         intake=intake,
         history=history,
@@ -263,14 +265,18 @@ def _retention(ground: Ground, analyses: AnalysisService) -> RetentionService:
     )
 
 
-def _admit(analysis: Analysis, users: UserStore, quotas: QuotaService) -> None:
+def _admit(
+    analysis: Analysis, users: UserStore, quotas: QuotaService, blindness: BlindnessService
+) -> None:
     """Check that the owner of a new analysis may keep it.
 
     Raises:
         AccountInactiveError: They were deactivated or deleted meanwhile.
         QuotaExceededError: Their scans take more room than they may.
+        ScanUnderReviewError: They are to give a blind opinion on this very scan.
     """
     user = users.find(analysis.user_id)
     if user is None or not user.is_active:
         raise AccountInactiveError
     quotas.check(user.id)
+    blindness.check(user, analysis)

@@ -13,43 +13,8 @@ import sqlalchemy as sa
 from app.detection.labels import Verdict
 from app.errors import AlreadyAnsweredError, AlreadyContestedError, CaseClosedError, NotFoundError
 from app.records import Opinion, ReviewAnswer, ReviewCase, Settlement
-from app.storage.database import ANALYSES, METADATA, Database, UtcDateTime
-
-REVIEW_CASES = sa.Table(
-    "review_cases",
-    METADATA,
-    sa.Column("id", sa.Uuid, primary_key=True),
-    sa.Column(
-        "analysis_id",
-        sa.Uuid,
-        sa.ForeignKey("analyses.id", ondelete="CASCADE"),
-        nullable=False,
-        unique=True,
-    ),
-    sa.Column("owner_id", sa.Uuid, nullable=False, index=True),
-    sa.Column("modality", sa.String(64), nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("may_be_label", sa.Boolean, nullable=False),
-    sa.Column("created", UtcDateTime, nullable=False),
-    sa.Column("outcome", sa.String(16)),
-    sa.Column("settled", UtcDateTime),
-    sa.Index("review_cases_by_outcome", "outcome", "created"),
-)
-
-REVIEW_ANSWERS = sa.Table(
-    "review_answers",
-    METADATA,
-    sa.Column(
-        "case_id",
-        sa.Uuid,
-        sa.ForeignKey("review_cases.id", ondelete="CASCADE"),
-        primary_key=True,
-    ),
-    sa.Column("reviewer_id", sa.Uuid, primary_key=True, index=True),
-    sa.Column("opinion", sa.String(16), nullable=False),
-    sa.Column("comment", sa.Text, nullable=False),
-    sa.Column("created", UtcDateTime, nullable=False),
-)
+from app.storage.database import ANALYSES, Database
+from app.storage.review_tables import REVIEW_ANSWERS, REVIEW_CASES, REVIEW_SCANS
 
 Settle = Callable[[Sequence[Opinion]], Settlement | None]
 
@@ -75,8 +40,8 @@ class ReviewStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def add(self, case: ReviewCase) -> None:
-        """Keep a new case.
+    def add(self, case: ReviewCase, fingerprint: str) -> None:
+        """Keep a new case, with the hash by which the pixels of its scan are known again.
 
         Raises:
             AlreadyContestedError: The analysis has one.
@@ -92,6 +57,8 @@ class ReviewStore:
             if connection.execute(known).first() is not None:
                 raise AlreadyContestedError
             connection.execute(REVIEW_CASES.insert().values(_row_of(case)))
+            scan = {"case_id": case.id, "fingerprint": fingerprint}
+            connection.execute(REVIEW_SCANS.insert().values(scan))
 
     def answer(self, case_id: UUID, answer: ReviewAnswer, settle: Settle) -> ReviewCase:
         """Keep an answer, and settle the case where the answers suffice; return the case.
@@ -183,6 +150,17 @@ class ReviewStore:
         with self._database.reading() as connection:
             return connection.execute(wanted.where(*_waits_for(reviewer_id))).scalar_one()
 
+    def find_waiting_for(self, reviewer_id: UUID, fingerprint: str) -> UUID | None:
+        """Return an open case of these pixels that a reviewer has not answered, or None."""
+        statement = (
+            sa.select(REVIEW_CASES.c.id)
+            .join(REVIEW_SCANS, REVIEW_SCANS.c.case_id == REVIEW_CASES.c.id)
+            .where(REVIEW_SCANS.c.fingerprint == fingerprint, *_waits_for(reviewer_id))
+            .limit(1)
+        )
+        with self._database.reading() as connection:
+            return connection.scalar(statement)
+
     def answered_by(self, reviewer_id: UUID, *, limit: int) -> list[ReviewCase]:
         """Return the cases that a reviewer has answered, newest first."""
         return self._cases(
@@ -191,6 +169,25 @@ class ReviewStore:
             .order_by(REVIEW_CASES.c.created.desc(), REVIEW_CASES.c.id)
             .limit(limit)
         )
+
+    def cases_of(self, owner_id: UUID) -> list[ReviewCase]:
+        """Return all cases that a user made of their own scans, oldest first."""
+        return self._cases(
+            sa.select(REVIEW_CASES)
+            .where(REVIEW_CASES.c.owner_id == owner_id)
+            .order_by(REVIEW_CASES.c.created, REVIEW_CASES.c.id)
+        )
+
+    def answers_by(self, reviewer_id: UUID) -> list[tuple[UUID, ReviewAnswer]]:
+        """Return all that a reviewer has answered, with the ids of the cases, oldest first."""
+        statement = (
+            sa.select(REVIEW_ANSWERS)
+            .where(REVIEW_ANSWERS.c.reviewer_id == reviewer_id)
+            .order_by(REVIEW_ANSWERS.c.created, REVIEW_ANSWERS.c.case_id)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(statement).mappings()
+            return [(row["case_id"], _answer_of(row)) for row in rows]
 
     def settled(self) -> list[SettledCase]:
         """Return all settled cases with the detector's verdicts, oldest first."""
@@ -240,15 +237,16 @@ def _answers(connection: sa.Connection, case_id: UUID) -> list[ReviewAnswer]:
         .where(REVIEW_ANSWERS.c.case_id == case_id)
         .order_by(REVIEW_ANSWERS.c.created, REVIEW_ANSWERS.c.reviewer_id)
     )
-    return [
-        ReviewAnswer(
-            reviewer_id=row["reviewer_id"],
-            opinion=Opinion(row["opinion"]),
-            comment=row["comment"],
-            created=row["created"],
-        )
-        for row in connection.execute(statement).mappings()
-    ]
+    return [_answer_of(row) for row in connection.execute(statement).mappings()]
+
+
+def _answer_of(row: sa.RowMapping) -> ReviewAnswer:
+    return ReviewAnswer(
+        reviewer_id=row["reviewer_id"],
+        opinion=Opinion(row["opinion"]),
+        comment=row["comment"],
+        created=row["created"],
+    )
 
 
 def _answer_row(case_id: UUID, answer: ReviewAnswer) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from functools import cache
+from hashlib import sha256
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,6 +78,12 @@ def eight_bits(pixels: GreyPixels) -> NDArray[np.uint8]:
     return (pixels >> 8).astype(np.uint8)
 
 
+def fingerprint(pixels: GreyPixels) -> str:
+    """Return a hash, hex, by which pixels are known again as a browser shows and saves them."""
+    shown = eight_bits(pixels)
+    return sha256(repr(shown.shape).encode() + shown.tobytes()).hexdigest()
+
+
 def thumbnail(pixels: GreyPixels) -> bytes:
     """Draw pixels ``[H, W]`` small, for lists.
 
@@ -85,7 +92,7 @@ def thumbnail(pixels: GreyPixels) -> bytes:
     """
     image = Image.fromarray(eight_bits(pixels))
     image.thumbnail((MAX_THUMBNAIL_SIDE, MAX_THUMBNAIL_SIDE))
-    return _png(image)
+    return encoded(np.asarray(image, dtype=np.uint8))
 
 
 def overlay(evidence: NDArray[np.float32], width: int, height: int) -> bytes:

@@ -1,6 +1,5 @@
 """Second opinions: contesting a verdict, answering blind, and what came of it."""
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
@@ -9,6 +8,8 @@ from app.errors import CommentTooLongError, NotFoundError, NothingToContestError
 from app.records import Analysis, Opinion, ReviewAnswer, ReviewCase, Role, User
 from app.services.analyses.settling import settled_as
 from app.services.audit import AuditService
+from app.services.reviews.blindness import fingerprint_of
+from app.services.reviews.cases import BlindCase, ClosedCase
 from app.storage.analyses import AnalysisStore
 from app.storage.images import ImageStore, Picture
 from app.storage.reviews import ReviewStore
@@ -17,46 +18,6 @@ MAX_REASON_CHARACTERS = 1000
 MAX_COMMENT_CHARACTERS = 1000
 MAX_LISTED = 100
 CONTESTABLE = frozenset({Verdict.REAL, Verdict.FAKE, Verdict.INCONCLUSIVE})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlindCase:
-    """What a reviewer sees of a case before answering, and no more.
-
-    Attributes:
-        id: Of the case, which tells nothing of the analysis.
-        width: Of the scan, in pixels.
-        height: Of the scan, in pixels.
-        hounsfield: As in ``Analysis``.
-        own_answer: What this reviewer has answered; None before.
-    """
-
-    id: UUID
-    modality: str
-    width: int
-    height: int
-    hounsfield: tuple[float, float] | None
-    own_answer: ReviewAnswer | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedCase:
-    """A settled case with all that was said, for its owner, the reviewers and admins.
-
-    Attributes:
-        answers: In the order in which they came; who gave them is not to be shown.
-        verdict: Of the detector.
-        width: Of the scan, in pixels.
-        height: Of the scan, in pixels.
-        hounsfield: As in ``Analysis``.
-    """
-
-    case: ReviewCase
-    answers: tuple[ReviewAnswer, ...]
-    verdict: Verdict
-    width: int
-    height: int
-    hounsfield: tuple[float, float] | None
 
 
 class ReviewService:
@@ -91,7 +52,7 @@ class ReviewService:
             may_be_label: Whether the settled case may be kept as a label for training.
 
         Raises:
-            NotFoundError: It does not exist or is not the user's own.
+            NotFoundError: It does not exist, is not the user's own, or its picture is gone.
             NothingToContestError: It has no verdict.
             ReasonInvalidError: The reason is empty or too long.
             AlreadyContestedError: It was contested before.
@@ -111,7 +72,7 @@ class ReviewService:
             may_be_label=may_be_label,
             created=datetime.now(UTC),
         )
-        self._store.add(case)
+        self._store.add(case, fingerprint_of(self._images, analysis.id))
         self._audit.record(
             "verdict.contested", actor=owner.id, subject=str(analysis.id), may_be_label=may_be_label
         )
@@ -211,10 +172,16 @@ class ReviewService:
         return self._picture(reviewer, case_id, Picture.THUMBNAIL)
 
     def _picture(self, user: User, case_id: UUID, picture: Picture) -> bytes:
+        """Return a picture; that somebody looks at another user's scan is recorded."""
         case = self._store.get(case_id)
         if case.owner_id != user.id and user.role is not Role.ADMIN:
             _require_reviewer(user)
-        return self._images.get(case.analysis_id, picture)
+        png = self._images.get(case.analysis_id, picture)
+        if case.owner_id != user.id:
+            self._audit.record(
+                "review.viewed", actor=user.id, subject=str(case_id), picture=picture.value
+            )
+        return png
 
     def answer(
         self, reviewer: User, case_id: UUID, opinion: Opinion, comment: str = ""

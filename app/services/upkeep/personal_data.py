@@ -4,21 +4,24 @@ import json
 import tempfile
 from datetime import datetime
 from typing import IO, Any
+from uuid import UUID
 from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 
 from app.errors import NotFoundError
-from app.records import Analysis, HistoryFilter, HistoryOrder, User
+from app.records import HistoryFilter, HistoryOrder, User
 from app.services.accounts.identity import Identity
-from app.services.analyses.analyses import AnalysisService
 from app.services.analyses.history import HistoryService
 from app.services.analyses.history_export import line_json
 from app.services.audit import AuditService
+from app.storage.images import ImageStore, Picture
+from app.storage.reviews import ReviewStore
 
 IN_MEMORY_BYTES = 2**20  # what is larger goes into a temporary file
 
 README = """\
 account.json    your account, where you are signed in and your API tokens
 analyses.json   your analyses, newest first, with your notes, tags and names of files
+reviews.json    your second opinions: what you asked and why, and what you answered as a reviewer
 scans/          the scans as they were judged, named by the id of their analysis
 """
 
@@ -29,7 +32,8 @@ class PersonalDataService:
     Args:
         identity: Knows sessions, tokens and the second factor.
         history: Knows the analyses and what their owners wrote to them.
-        analyses: Knows their scans.
+        images: Where their scans are.
+        reviews: Knows what they asked and answered in second opinions.
         audit: Where it is recorded that somebody took their data along.
     """
 
@@ -37,12 +41,14 @@ class PersonalDataService:
         self,
         identity: Identity,
         history: HistoryService,
-        analyses: AnalysisService,
+        images: ImageStore,
+        reviews: ReviewStore,
         audit: AuditService,
     ) -> None:
         self._identity = identity
         self._history = history
-        self._analyses = analyses
+        self._images = images
+        self._reviews = reviews
         self._audit = audit
 
     def export(self, user: User) -> IO[bytes]:
@@ -60,8 +66,9 @@ class PersonalDataService:
             newest, everything = HistoryOrder.NEWEST, HistoryFilter()
             for line in self._history.each(user, everything, newest, file_format="zip"):
                 found.append(line_json(line))
-                self._add_scan(archive, user, line.analysis)
+                self._add_scan(archive, line.analysis.id)
             archive.writestr("analyses.json", _json(found))
+            archive.writestr("reviews.json", _json(self._second_opinions(user)))
         file.seek(0)
         return file
 
@@ -96,12 +103,35 @@ class PersonalDataService:
             ],
         }
 
-    def _add_scan(self, archive: ZipFile, user: User, analysis: Analysis) -> None:
+    def _second_opinions(self, user: User) -> dict[str, Any]:
+        return {
+            "asked": [
+                {
+                    "analysis": str(case.analysis_id),
+                    "reason": case.reason,
+                    "may_be_label": case.may_be_label,
+                    "created": _time(case.created),
+                    "outcome": case.outcome.value if case.outcome else None,
+                }
+                for case in self._reviews.cases_of(user.id)
+            ],
+            "answered": [
+                {
+                    "case": str(case_id),
+                    "opinion": answer.opinion.value,
+                    "comment": answer.comment,
+                    "created": _time(answer.created),
+                }
+                for case_id, answer in self._reviews.answers_by(user.id)
+            ],
+        }
+
+    def _add_scan(self, archive: ZipFile, analysis_id: UUID) -> None:
         try:
-            png = self._analyses.scan_png(user, analysis.id)
+            png = self._images.get(analysis_id, Picture.SCAN)
         except NotFoundError:  # deleted in the meantime
             return
-        archive.writestr(f"scans/{analysis.id}.png", png, ZIP_STORED)
+        archive.writestr(f"scans/{analysis_id}.png", png, ZIP_STORED)
 
 
 def _json(content: object) -> str:

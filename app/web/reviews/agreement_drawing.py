@@ -9,7 +9,7 @@ from app.web.offers import title_of
 from app.web.wording import LABELS
 
 WIDTH = 440
-LABEL_WIDTH = 104
+LABEL_WIDTH = 124  # holds the longest label at the size that a phone needs
 BAR_HEIGHT = 30
 PITCH = 46
 ROOM = WIDTH - LABEL_WIDTH

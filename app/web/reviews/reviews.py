@@ -18,10 +18,10 @@ from app.errors import (
 from app.records import Analysis, Opinion, ReviewCase
 from app.services.analyses.settling import MOST_ANSWERS
 from app.services.reviews.agreement import SETTLEMENTS
+from app.services.reviews.cases import ClosedCase
 from app.services.reviews.reviews import (
     MAX_COMMENT_CHARACTERS,
     MAX_REASON_CHARACTERS,
-    ClosedCase,
     is_contestable,
 )
 from app.web.analyses.analyses import png

@@ -8,7 +8,7 @@ import pytest
 from flask import Flask
 from PIL import Image
 
-from app.records import Role, User
+from app.records import Opinion, Role, User
 from app.services.container import Services
 from tests.app.web.conftest import Browser, browser_of, make_user
 from tests.movable_clock import MovableClock
@@ -39,6 +39,32 @@ def test_all_that_is_stored_comes_in_one_file(
     assert analysis["file_name"] == "scan.png"
     assert scans == [f"scans/{analysis_id}.png"]
     assert alice.password_hash not in str(account)
+
+
+def test_ones_second_opinions_come_with_it(app: Flask, owner: Browser, services: Services) -> None:
+    analysis_id = owner.analyse()
+    rita = make_user(services, "rita", Role.REVIEWER)
+    owner.send(f"/analyses/{analysis_id}/contest", {"reason": "The lesion is old."})
+    (case,) = services.reviews.waiting_for(rita)
+    services.reviews.answer(rita, case.id, Opinion.REAL, "Nothing odd.")
+
+    asked, answered = second_opinions(owner), second_opinions(browser_of(app, rita))
+
+    assert [case["reason"] for case in asked["asked"]] == ["The lesion is old."]
+    assert asked["asked"][0]["analysis"] == str(analysis_id)
+    assert asked["answered"] == answered["asked"] == []
+    assert [(a["opinion"], a["comment"]) for a in answered["answered"]] == [
+        ("real", "Nothing odd.")
+    ]
+    assert "The lesion is old." not in str(answered)  # which is for who asked, while it is open
+
+
+def second_opinions(browser: Browser) -> dict[str, list[dict[str, str]]]:
+    response = browser.client.get("/account/data")
+    with ZipFile(io.BytesIO(response.data)) as archive:
+        found: dict[str, list[dict[str, str]]] = json.loads(archive.read("reviews.json"))
+    response.close()
+    return found
 
 
 def test_details_are_changed_on_a_page(owner: Browser, services: Services, alice: User) -> None:
