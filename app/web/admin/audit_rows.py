@@ -38,8 +38,10 @@ ACTIONS = {
     "analysis.submitted": "Scan handed in",
     "analysis.judged": "Verdict given",
     "analysis.viewed": "Verdict read",
+    "analysis.noted": "Note or tags written",
     "analysis.gate_overridden": "Judged against the gate",
     "analysis.deleted": "Analysis deleted",
+    "analysis.expired": "Analysis removed after its time",
     "study.viewed": "Study read",
     "study.deleted": "Study deleted",
     "upload.forgotten": "Upload forgotten",
@@ -47,7 +49,11 @@ ACTIONS = {
     "report.issued": "Report downloaded",
     "verdict.contested": "Verdict contested",
     "verdict.contest_withdrawn": "Contest withdrawn",
+    "verdict.label_consent": "Consent to a label changed",
+    "review.viewed": "Contested scan looked at",
+    "review.case_uploaded": "Reviewer handed in a contested scan",
     "review.answered": "Second opinion given",
+    "review.settled": "Second opinion settled",
     "labels.exported": "Labels exported",
     "settings.changed": "Setting changed",
     "detector.activated": "Detector activated",
@@ -56,6 +62,10 @@ ACTIONS = {
     "calibration.limit_set": "Limit of this site set",
     "calibration.limit_removed": "Limit of this site removed",
     "calibration.scores_removed": "Scores of authentic scans forgotten",
+    "retention.purged": "Old data removed",
+    "backup.made": "Backup made",
+    "signing_key.rotated": "Signing key changed",
+    "storage_key.rotated": "Storage key changed",
     "audit.exported": "Audit trail exported",
     "audit.verified": "Audit trail checked",
     "audit.anchor_lost": "Anchor of the trail was lost",
@@ -77,10 +87,19 @@ GROUPS = {
     "settings.": "Settings",
     "detector.": "Detectors",
     "calibration.": "Site calibration",
+    "retention.": "Removal of old data",
+    "backup.": "Backups",
+    "signing_key.": "Signing key",
+    "storage_key.": "Storage key",
     "audit.": "The audit trail itself",
 }
 ID_CHARACTERS = 8
-WARNINGS = ("account.sign_in_failed", "access.refused", "audit.anchor_lost")
+WARNINGS = (
+    "account.sign_in_failed",
+    "access.refused",
+    "review.case_uploaded",
+    "audit.anchor_lost",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
