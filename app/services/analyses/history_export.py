@@ -8,9 +8,9 @@ from typing import Any
 
 from app.services.analyses.history import Line
 from app.services.analyses.reports import NOTICE, analysis_json
+from app.services.spreadsheets import defused
 
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel takes UTF-8 for something else
-FORMULA_STARTS = tuple("=+-@＝＋－＠")
 
 COLUMNS: Mapping[str, Callable[[Line], object]] = {
     "id": lambda line: line.analysis.id,
@@ -77,17 +77,12 @@ def _csv_row(cells: Iterable[str]) -> str:
 
 
 def _cell(value: object) -> str:
-    """Write a value so that no spreadsheet takes what somebody typed for a formula.
-
-    See https://owasp.org/www-community/attacks/CSV_Injection.
-    """
+    """Write a value so that no spreadsheet takes what somebody typed for a formula."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
-    text = str(value)
-    is_formula = isinstance(value, str) and text.lstrip().startswith(FORMULA_STARTS)
-    return f"'{text}" if is_formula else text
+    return defused(value) if isinstance(value, str) else str(value)
 
 
 def _of_finding(line: Line, name: str) -> Any:

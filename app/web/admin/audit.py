@@ -12,6 +12,7 @@ from flask import Response, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from app.records import AuditEvent, EventFilter
+from app.services.spreadsheets import defused
 from app.web.admin.audit_rows import ACTIONS, GROUPS, rows_of
 from app.web.admin.blueprint import bp
 from app.web.context import services, viewer
@@ -120,7 +121,7 @@ def _csv_lines(events: Iterator[AuditEvent]) -> Iterator[str]:
     writer = csv.writer(buffer)
     writer.writerow(COLUMNS)
     for number, event in enumerate(events, 1):
-        writer.writerow(_values(event).values())
+        writer.writerow(defused(str(value)) for value in _values(event).values())
         if number % LINES_A_PIECE == 0:
             yield buffer.getvalue()
             buffer.seek(0)
