@@ -78,13 +78,19 @@ class SecondFactorStore:
             )
             return True
 
-    def confirm(self, user_id: UUID, at: datetime) -> None:
-        """Let a second factor count from now on."""
+    def confirm(self, user_id: UUID, sealed_seed: str, at: datetime) -> bool:
+        """Let a second factor count from now on; False if it does already, or has another seed."""
         statement = (
-            SECOND_FACTORS.update().where(SECOND_FACTORS.c.user_id == user_id).values(confirmed=at)
+            SECOND_FACTORS.update()
+            .where(
+                SECOND_FACTORS.c.user_id == user_id,
+                SECOND_FACTORS.c.sealed_seed == sealed_seed,
+                SECOND_FACTORS.c.confirmed.is_(None),
+            )
+            .values(confirmed=at)
         )
         with self._database.writing() as connection:
-            connection.execute(statement)
+            return connection.execute(statement).rowcount == 1
 
     def take_step(self, user_id: UUID, step: int) -> bool:
         """Remember the step of a code that is taken; False if it or a later one was before."""

@@ -112,11 +112,15 @@ class SecondFactorService:
         Raises:
             SecondFactorNotBegunError: None is; that of one that is on is not shown again.
         """
+        return self._begun(user_id)[0]
+
+    def _begun(self, user_id: UUID) -> tuple[str, str]:
+        """Return the seed that is being set up, open and sealed."""
         factor = self._store.find(user_id)
         if factor is None or factor.confirmed is not None:
             raise SecondFactorNotBegunError
         try:
-            return self._sealer.open(factor.sealed_seed)
+            return self._sealer.open(factor.sealed_seed), factor.sealed_seed
         except SealBrokenError as error:
             raise SecondFactorNotBegunError from error
 
@@ -142,10 +146,12 @@ class SecondFactorService:
             SecondFactorNotBegunError: None is being set up.
             CodeWrongError: The code is not of the new seed (field ``code``).
         """
-        seed = self.seed(user_id)
+        seed, sealed = self._begun(user_id)
         if not self._is_new_code(user_id, seed, code):
             raise CodeWrongError
-        self._store.confirm(user_id, self._clock())
+        # Another window may have begun anew, or have turned it on, in the meantime.
+        if not self._store.confirm(user_id, sealed, self._clock()):
+            raise SecondFactorNotBegunError
         codes = self._new_recovery_codes(user_id)
         self._audit.record("account.second_factor_on", actor=user_id, subject=str(user_id))
         return codes

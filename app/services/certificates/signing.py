@@ -106,10 +106,9 @@ class SigningService:
             raise SigningKeyError(
                 "it comes from VERISCAN_SIGNING_KEY_FILE: put another key into that file instead"
             )
-        former = self.signer().key_id
+        if withdraw:  # first: broken off after it, the next time would withdraw the new one
+            self._public.withdraw(self.signer().key_id)
         self._private.replace(_new_pem())
-        if withdraw:
-            self._public.withdraw(former)
         return self.signer().key_id
 
 

@@ -1,5 +1,7 @@
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier, Thread
+from uuid import UUID
 
 import pyotp
 import pytest
@@ -83,6 +85,46 @@ def test_neither_seed_nor_recovery_codes_are_stored_legibly(
     assert seed.encode() not in stored
     assert codes[0].encode() not in stored
     assert codes[0].replace("-", "").encode() not in stored
+
+
+def test_a_seed_that_another_window_replaced_meanwhile_is_not_turned_on(
+    factors: SecondFactorService,
+    alice: User,
+    clock: MovableClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    factors.begin(alice.id)
+    code = code_of(factors.seed(alice.id), clock)
+    take_step = factors._store.take_step
+
+    def take_step_after_another_window_began(user_id: UUID, step: int) -> bool:
+        factors.begin(user_id)
+        return take_step(user_id, step)
+
+    monkeypatch.setattr(factors._store, "take_step", take_step_after_another_window_began)
+
+    with pytest.raises(SecondFactorNotBegunError):
+        factors.confirm(alice.id, code)
+    assert not factors.is_on(alice.id)
+
+
+def test_a_recovery_code_taken_many_times_at_once_is_right_once(
+    identity: Identity, factors: SecondFactorService, alice: User, clock: MovableClock
+) -> None:
+    _, codes = turn_on(identity, alice, clock)
+
+    def is_right(code: str) -> bool:
+        try:
+            factors.check(alice.id, code)
+        except CodeWrongError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(is_right, codes[:2] * 8))
+
+    assert sum(taken) == 2
+    assert factors.status(alice.id).recovery_codes == len(codes) - 2
 
 
 def test_a_code_is_taken_once_and_none_before_it_afterwards(

@@ -100,6 +100,27 @@ def test_a_key_that_others_may_have_can_be_withdrawn(signing: SigningService) ->
     assert key.withdrawn is not None
 
 
+def test_a_withdrawal_that_was_broken_off_withdraws_the_same_key_the_next_time(
+    signing: SigningService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old_id = signing.signer().key_id
+    with monkeypatch.context() as broken:
+        broken.setattr("app.storage.signing_key.write_atomically", full_disk)
+        with pytest.raises(StorageError):
+            signing.rotate(withdraw=True)
+
+    new_id = signing.rotate(withdraw=True)
+
+    assert {key.id: key.withdrawn is None for key in signing.public_keys()} == {
+        old_id: False,
+        new_id: True,
+    }
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 def test_the_public_key_can_be_read_by_other_tools(signing: SigningService) -> None:
     (key,) = signing.public_keys()
 
