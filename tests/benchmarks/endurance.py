@@ -6,7 +6,8 @@ The requests of the growth go to a tiny network: what could grow is everything a
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.harness import Report, put_under_load, target_of, veriscan
+from tests.benchmarks.harness import Report, target_of, veriscan
+from tests.benchmarks.load import put_under_load
 from tests.factories import publish_tiny_weights
 
 MOST_READY_S = 10

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -135,21 +134,17 @@ class Target:
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Load:
-    """How a server did under load.
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a server said.
 
     Attributes:
-        per_s: Scans answered a second.
-        median_s: Of the duration of a request, in seconds.
-        p99_s: 99th percentile of it, in seconds.
-        failures: Requests that got no verdict.
+        cookie: What a browser would send back as ``Cookie`` from then on.
     """
 
-    per_s: float
-    median_s: float
-    p99_s: float
-    failures: int
+    status: int
+    body: bytes
+    cookie: str
 
 
 class Client:
@@ -159,12 +154,22 @@ class Client:
         self._url = urlsplit(url)
         self._connection = http.client.HTTPConnection(self._url.netloc, timeout=300)
 
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """Return the answer to a request, after reading all of it."""
+        self._connection.request(method, path, body, dict(headers or {}))
+        response = self._connection.getresponse()
+        cookies = [one.partition(";")[0] for one in response.headers.get_all("Set-Cookie", [])]
+        return Answer(response.status, response.read(), "; ".join(cookies))
+
     def get(self, path: str, headers: Mapping[str, str] | None = None) -> int:
         """Return the status of a page, after reading all of it."""
-        self._connection.request("GET", path, headers=dict(headers or {}))
-        response = self._connection.getresponse()
-        response.read()
-        return response.status
+        return self.ask("GET", path, headers=headers).status
 
     def post(self, target: Target, scan: bytes) -> tuple[int, bytes]:
         """Post a scan; return status and body."""
@@ -180,37 +185,8 @@ class Client:
         body = ("".join(parts) + head).encode() + scan + f"\r\n--{boundary}--\r\n".encode()
         content_type = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
         headers = {**target.headers, **content_type}
-        self._connection.request("POST", urlsplit(target.url).path, body, headers)
-        response = self._connection.getresponse()
-        return response.status, response.read()
-
-
-def put_under_load(target: Target, requests: int, clients: int) -> Load:
-    """Post scans from several clients at once, each its next one when it has an answer."""
-    images = scans(8)
-    durations: list[float] = []
-    failures: list[int] = []
-
-    def one_client(number: int) -> None:
-        client = Client(target.url)
-        for turn in range(requests // clients):
-            begin_s = time.perf_counter()
-            status, _ = client.post(target, images[(number + turn) % len(images)])
-            durations.append(time.perf_counter() - begin_s)
-            if status not in (200, 201):
-                failures.append(status)
-
-    begin_s = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        list(pool.map(one_client, range(clients)))
-    took_s = time.perf_counter() - begin_s
-    ordered = sorted(durations)
-    return Load(
-        per_s=len(ordered) / took_s,
-        median_s=statistics.median(ordered),
-        p99_s=ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))],
-        failures=len(failures),
-    )
+        answer = self.ask("POST", urlsplit(target.url).path, body, headers)
+        return answer.status, answer.body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from app.config import Settings
 from app.factory import create_app
 from app.web.context import EXTENSION
 
+USERNAME = "bench"
 PASSWORD = "ravine otter lamp 91"
 
 
@@ -15,7 +16,7 @@ def main() -> None:
     app = create_app(Settings(data_dir=Path(sys.argv[1])))
     services = app.extensions[EXTENSION]
     user = services.identity.registration.create_admin(
-        username="bench", email="bench@hospital.org", mobile="", password=PASSWORD
+        username=USERNAME, email="bench@hospital.org", mobile="", password=PASSWORD
     )
     print(services.identity.tokens.create(user.id, "benchmark")[1])
 

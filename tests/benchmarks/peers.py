@@ -9,8 +9,9 @@ import importlib.util
 import tempfile
 from pathlib import Path
 
-from tests.benchmarks.harness import Load, Report, Target, put_under_load, running, veriscan
+from tests.benchmarks.harness import Report, Target, running, veriscan
 from tests.benchmarks.harness import target_of as veriscan_target
+from tests.benchmarks.load import Load, put_under_load
 
 CLIENTS = 8
 
