@@ -44,7 +44,7 @@ class FileTooLargeError(UploadError):
     def __init__(self, max_bytes: int) -> None:
         super().__init__(
             f"The file is larger than {max_bytes / 2**20:.0f} MB, the limit of this server. "
-            "Upload a single image instead of a whole study."
+            "Upload single images, or a zip archive of them."
         )
 
 
@@ -104,6 +104,16 @@ class MultiFrameError(UploadError):
     def __init__(self, frames: int) -> None:
         super().__init__(
             f"The file holds {frames} images. Export the slice in question and upload it alone."
+        )
+
+
+class ScanUnderReviewError(UploadError):
+    """A reviewer hands in a scan that waits for their own, blind opinion."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This scan waits for your second opinion, which you are to form without the verdict. "
+            "Give your opinion first, under “Second opinions”; then you may upload it."
         )
 
 
@@ -530,6 +540,18 @@ class TokenNameInvalidError(AccountError):
         )
 
 
+class TooManyTokensError(AccountError):
+    """A user has as many API tokens as they may have."""
+
+    field = "name"
+
+    def __init__(self, max_tokens: int) -> None:
+        super().__init__(
+            f"You have {max_tokens} tokens, as many as one may have. Revoke one that is no longer "
+            "needed, and then make this one."
+        )
+
+
 class TokenScopesInvalidError(AccountError):
     """An API token has to open something, and nothing that does not exist."""
 
@@ -687,12 +709,13 @@ class TokenExpiredError(VeriscanError):
 
 
 class TooManyRequestsError(VeriscanError):
-    """A script asks more often than its token may."""
+    """The scripts of a user ask more often than they may."""
 
     def __init__(self, per_minute: int, retry_after_s: int) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(
-            f"A token may be used {per_minute} times a minute. Go on in {retry_after_s} seconds."
+            f"All your tokens together may be used {per_minute} times a minute. Go on in "
+            f"{retry_after_s} seconds."
         )
 
 

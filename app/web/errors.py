@@ -93,6 +93,7 @@ PAGES = {
     ),
     405: Words("This page cannot be used that way", "Go to the overview and start again."),
     413: Words("This is too much to send at once", "Choose a smaller file."),
+    429: Words("Too much was asked in a short time", "Wait a minute and try again."),
     500: Words(
         "Something went wrong on our side",
         "The error was noted. Try again; if it happens again, tell the administrator and give "
@@ -160,8 +161,7 @@ def _words_for(error: HTTPException, status: int) -> Words:
         limit = megabytes(services().settings.max_upload_bytes)
         return Words(
             PAGES[413].title,
-            f"A file may have up to {limit}. Choose fewer files at once, or a single image instead "
-            "of a whole study.",
+            f"A file may have up to {limit}. Choose fewer files at once, or a zip archive of them.",
         )
     words = PAGES.get(status, Words(HTTP_STATUS_CODES.get(status, "Error"), PAGES[400].detail))
     # Werkzeug's own texts say little to a person; ours are those that a view gave to abort().
