@@ -198,6 +198,7 @@ def test_nothing_that_was_sent_is_kept_as_it_was(services: Services, alice: User
     files = series_files(2) | {"../../escaped.dcm": dicom_bytes()}
 
     send(services, alice, incoming(zip_bytes(files), "a.zip"))
+    services.stop()  # so that no file comes and goes while they are read
 
     data_dir = services.settings.data_dir
     stored = [path for path in data_dir.rglob("*") if path.is_file()]
