@@ -7,12 +7,13 @@ measured in turns with it in the same run, so that whatever else the machine doe
 import http.client
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -225,12 +226,15 @@ def running(
         env={**inherited, "PORT": str(port), **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         yield _once_ready(process, f"http://127.0.0.1:{port}", ready_path)
     finally:
         process.terminate()
         process.wait(60)
+        with suppress(ProcessLookupError):  # some leave their own processes behind
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _once_ready(process: "subprocess.Popen[bytes]", url: str, path: str) -> Running:
