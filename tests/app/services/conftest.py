@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from datetime import UTC, datetime
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -21,7 +19,7 @@ from app.services.accounts.passwords import PasswordService
 from app.services.analyses.analyses import AnalysisService
 from app.services.container import Services, build_services
 from app.services.decoding.pool import DecodingPool
-from tests.people import PASSWORD, application_of
+from tests.people import PASSWORD, application_of, person
 
 Register = Callable[[str], User]
 
@@ -167,22 +165,7 @@ def held(
     services.stop()
 
 
-def make_user(role: Role = Role.CLINICIAN) -> User:
-    """Return somebody without an account; to analyse scans, they need one."""
-    identity = uuid4()
-    return User(
-        id=identity,
-        username=f"user-{identity}",
-        email=f"{identity}@hospital.org",
-        mobile="",
-        password_hash="",
-        role=role,
-        is_active=True,
-        created=datetime.now(UTC),
-    )
-
-
-OWNER = make_user()
+OWNER = person()
 """The owner of whatever is analysed."""
 
 

@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 from app.detection.labels import Label, Verdict
 from app.records import Opinion, Role, User
 from app.services.decoding import pictures
-from tests.app.services.reviews.review_board import Board, open_board, person
+from tests.app.services.reviews.review_board import Board, open_board
 from tests.factories import make_grey
+from tests.people import person
 from training.cli import main
 from training.data.images import read_grey
 from training.data.manifest import read_index

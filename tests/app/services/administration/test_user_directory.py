@@ -9,8 +9,9 @@ from app.records import EventFilter, Role, User
 from app.services.administration.user_directory import PER_PAGE, UserOrder, UserQuery, UserState
 from app.services.container import Services
 from app.services.site_settings import RegistrationMode
-from tests.app.services.conftest import OWNER, make_user
+from tests.app.services.conftest import OWNER
 from tests.factories import make_grey, png_bytes
+from tests.people import person
 
 
 @pytest.fixture
@@ -18,7 +19,7 @@ def crowd(services: Services) -> list[User]:
     """Sixty users besides the owner."""
     users = [
         replace(
-            make_user(Role.REVIEWER if number % 10 == 0 else Role.CLINICIAN),
+            person(Role.REVIEWER if number % 10 == 0 else Role.CLINICIAN),
             username=f"person.{number:02d}",
             email=f"mail{59 - number:02d}@clinic.org",
             is_active=number % 5 != 0,

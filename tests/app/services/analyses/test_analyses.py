@@ -28,7 +28,7 @@ from app.services.accounts.passwords import PasswordService
 from app.services.analyses.analyses import AnalysisService
 from app.services.analyses.receiving import judge_without_keeping
 from app.services.container import Services
-from tests.app.services.conftest import OWNER, HeldEngine, make_user, services_of_owner
+from tests.app.services.conftest import OWNER, HeldEngine, services_of_owner
 from tests.dicom_files import PATIENT
 from tests.factories import (
     dicom_bytes,
@@ -38,6 +38,7 @@ from tests.factories import (
     png_bytes,
     publish_tiny_weights,
 )
+from tests.people import person
 
 DEADLINE_S = 30.0
 
@@ -216,7 +217,7 @@ def test_only_its_owner_and_an_admin_can_see_or_delete_an_analysis(
     settings: Settings, analyses: AnalysisService
 ) -> None:
     analysis = judged(analyses, png_bytes())
-    stranger, admin = make_user(), make_user(Role.ADMIN)
+    stranger, admin = person(), person(Role.ADMIN)
 
     for see in (
         analyses.get,
@@ -244,7 +245,7 @@ def test_only_its_owner_and_an_admin_can_see_or_delete_an_analysis(
 
 
 def test_that_an_administrator_looks_at_anothers_scan_is_recorded(services: Services) -> None:
-    analyses, admin = services.analyses, make_user(Role.ADMIN)
+    analyses, admin = services.analyses, person(Role.ADMIN)
     analysis = judged(analyses, png_bytes())
 
     def views() -> int:
@@ -348,7 +349,7 @@ def test_a_scan_judged_for_nobody_gets_the_same_finding(
 def test_deleting_the_analyses_of_one_user_leaves_those_of_others(
     services: Services, analyses: AnalysisService
 ) -> None:
-    other = make_user()
+    other = person()
     services.accounts._users.add(other)
     his = analyses.submit(other, "lung_ct", png_bytes())
     for _ in range(3):

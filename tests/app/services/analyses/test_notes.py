@@ -6,8 +6,9 @@ from app.errors import NoteTooLongError, NotFoundError, TagTooLongError, TooMany
 from app.records import Note, Role, User
 from app.services.analyses.notes import checked_tags, checked_text
 from app.services.container import Services
-from tests.app.services.conftest import OWNER, make_user
+from tests.app.services.conftest import OWNER
 from tests.factories import png_bytes
+from tests.people import person
 
 
 @pytest.mark.parametrize(
@@ -67,7 +68,7 @@ def test_a_note_is_for_the_owner_of_the_analysis_alone(services: Services) -> No
     note = services.notes.save(OWNER, analysis.id, text="mine", tags="a")
 
     assert services.notes.get(OWNER, analysis.id) == note
-    others: list[User] = [make_user(), make_user(Role.ADMIN)]
+    others: list[User] = [person(), person(Role.ADMIN)]
     for other in others:
         with pytest.raises(NotFoundError):
             services.notes.get(other, analysis.id)

@@ -19,7 +19,8 @@ from app.services.certificates import verification as checks
 from app.services.certificates.certificates import SEAL_BYTES
 from app.services.certificates.report_pdf import Words
 from app.services.certificates.verification import Verification, VerificationService
-from tests.app.services.reviews.review_board import Board, open_board, person
+from tests.app.services.reviews.review_board import Board, open_board
+from tests.people import person
 
 OWNER = person()
 

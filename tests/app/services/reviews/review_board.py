@@ -10,7 +10,7 @@ from app.config import Settings
 from app.detection.labels import Verdict
 from app.detection.verdict import Finding, GateFinding, StabilityFinding
 from app.engine.engine import InProcessEngine
-from app.records import Analysis, AnalysisStatus, Role, User
+from app.records import Analysis, AnalysisStatus, User
 from app.services.container import Services, build_services
 from app.services.decoding import pictures
 from app.storage.images import Picture
@@ -69,21 +69,6 @@ def finding_of(verdict: Verdict) -> Finding:
         inference_ms=41.2,
         gate=GateFinding(likeness=0.998, threshold=0.88, is_overridden=False, sha256="c" * 64),
         stability=StabilityFinding(probabilities={"mirrored": 0.99}, is_stable=True),
-    )
-
-
-def person(role: Role = Role.CLINICIAN) -> User:
-    """Return somebody who is signed in."""
-    identity = uuid4()
-    return User(
-        id=identity,
-        username=f"user-{identity}",
-        email=f"{identity}@hospital.org",
-        mobile="",
-        password_hash="",
-        role=role,
-        is_active=True,
-        created=NOON,
     )
 
 

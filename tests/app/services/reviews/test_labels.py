@@ -14,8 +14,9 @@ from app.records import Opinion, ReviewCase, Role, User
 from app.services.decoding import pictures
 from app.services.reviews import labels
 from app.services.reviews.labels import SOURCE
-from tests.app.services.reviews.review_board import Board, open_board, person
+from tests.app.services.reviews.review_board import Board, open_board
 from tests.factories import make_grey
+from tests.people import person
 
 REAL, FAKE, UNSURE = Opinion.REAL, Opinion.FAKE, Opinion.UNSURE
 REVIEWERS = [person(Role.REVIEWER) for _ in range(3)]

@@ -28,7 +28,8 @@ from app.services.reviews.reviews import (
     MAX_REASON_CHARACTERS,
     ReviewService,
 )
-from tests.app.services.reviews.review_board import Board, open_board, person
+from tests.app.services.reviews.review_board import Board, open_board
+from tests.people import person
 
 REAL, FAKE, UNSURE = Opinion.REAL, Opinion.FAKE, Opinion.UNSURE
 OWNER = person()

@@ -4,8 +4,9 @@ import pytest
 
 from app.detection.labels import Verdict
 from app.web.reports.reports import words_of
-from tests.app.services.reviews.review_board import Board, finding_of, person
+from tests.app.services.reviews.review_board import Board, finding_of
 from tests.app.web.conftest import MakeApp
+from tests.people import person
 
 
 @pytest.mark.parametrize(
