@@ -84,7 +84,7 @@ timeout = 120
 graceful_timeout = 30
 keepalive = 5
 # Signs of life are written to a file; in memory they cannot be held up by a busy disk.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108  # in memory
 # Nobody steers the running server from outside, and two servers on a machine must not meet.
 control_socket_disable = True
 # Whom to believe what they say of the client is one decision, VERISCAN_TRUSTED_PROXIES. Gunicorn

@@ -44,7 +44,7 @@ _POSTGRESQL_TRIGGERS = (
 )
 for _dialect, _triggers in (("sqlite", _SQLITE_TRIGGERS), ("postgresql", _POSTGRESQL_TRIGGERS)):
     for _trigger in _triggers:
-        _ddl = sa.DDL(_trigger)  # type: ignore[no-untyped-call]
+        _ddl = sa.DDL(_trigger)  # type: ignore[no-untyped-call]  # it has no types
         sa.event.listen(AUDIT_EVENTS, "after_create", _ddl.execute_if(dialect=_dialect))
 
 

@@ -158,7 +158,7 @@ class TinyDBUserStore:
         """Give many users the same role or state at once; see ``UserStore``."""
         ids = [str(user_id) for user_id in user_ids]
         with self.transaction():
-            if not all(self._users.contains(doc_id=key) for key in ids):  # type: ignore[arg-type]
+            if not all(self._users.contains(doc_id=key) for key in ids):  # type: ignore[arg-type]  # see UserTable
                 raise NotFoundError("user")
             self._users.update(fields, doc_ids=ids)  # type: ignore[arg-type]  # see UserTable
 

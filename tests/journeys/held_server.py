@@ -40,7 +40,7 @@ def main() -> None:
             fcntl.flock(file, fcntl.LOCK_SH)
         judge(self, serving, scans)
 
-    InProcessEngine._judge = judge_when_let_go  # type: ignore[method-assign]
+    InProcessEngine._judge = judge_when_let_go  # type: ignore[method-assign]  # to hold it
     sys.argv = ARGUMENTS
     run()
 

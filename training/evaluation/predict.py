@@ -289,7 +289,7 @@ def read_predictions(path: Path) -> list[Prediction]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return [
-                Prediction(**{name: _FROM_TEXT[kinds[name]](text) for name, text in row.items()})  # type: ignore[arg-type]
+                Prediction(**{name: _FROM_TEXT[kinds[name]](text) for name, text in row.items()})  # type: ignore[arg-type]  # of mixed types
                 for row in csv.DictReader(file)
             ]
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as error:

@@ -50,7 +50,7 @@ def history() -> ResponseReturnValue:
     return jsonify(
         analyses=[analysis_body(line.analysis) for line in sheet.lines],
         total=sheet.total,
-        next=url_for("api.history", **given) if sheet.after else None,  # type: ignore[arg-type]
+        next=url_for("api.history", **given) if sheet.after else None,  # type: ignore[arg-type]  # any text is a query
     )
 
 

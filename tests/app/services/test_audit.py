@@ -351,7 +351,7 @@ def test_events_are_found_by_who_what_and_when(audit: AuditService) -> None:
     audit.record("account_x.signed_in", actor=None)
 
     def found(**wanted: object) -> list[int]:
-        return [e.sequence for e in audit.page(EventFilter(**wanted), limit=9)]  # type: ignore[arg-type]
+        return [e.sequence for e in audit.page(EventFilter(**wanted), limit=9)]  # type: ignore[arg-type]  # by name
 
     assert found(actor_id=actor) == [7]
     assert found(action="account.") == [7]

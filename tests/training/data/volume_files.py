@@ -13,7 +13,7 @@ def write_nifti(path: Path, volume: NDArray[np.int16]) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     towards_left_back_head = volume.transpose(2, 1, 0)
     affine = np.diag([-0.7, -0.7, 1.5, 1])
-    image = nibabel.Nifti1Image(towards_left_back_head, affine)  # type: ignore[no-untyped-call]
+    image = nibabel.Nifti1Image(towards_left_back_head, affine)  # type: ignore[no-untyped-call]  # no types
     nibabel.save(image, path)
     return path
 

@@ -99,7 +99,7 @@ def figures(value: float | None) -> dict[str, Estimate]:
 def left_out(**changes: object) -> LeftOut:
     tables = {"easy": figures(0.99), "hard": figures(0.4)}
     found = LeftOut(system="s", made_with="0", generators=tables, sources=tables)
-    return replace(found, **changes)  # type: ignore[arg-type]
+    return replace(found, **changes)  # type: ignore[arg-type]  # by name
 
 
 def test_the_worst_generator_and_the_worst_source_are_named() -> None:
@@ -170,7 +170,7 @@ def make(tmp_path_factory: pytest.TempPathFactory, scans: list[Scan]) -> Callabl
             paths=SystemPaths(root),
             hardware=Hardware(accelerator="cpu"),
         )
-        return replace(found, **changes)  # type: ignore[arg-type]
+        return replace(found, **changes)  # type: ignore[arg-type]  # by name
 
     return experiment
 

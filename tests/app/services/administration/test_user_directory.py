@@ -33,7 +33,7 @@ def crowd(services: Services) -> list[User]:
 
 
 def names(services: Services, **wanted: object) -> list[str]:
-    page = services.administration.directory.find(UserQuery(**wanted))  # type: ignore[arg-type]
+    page = services.administration.directory.find(UserQuery(**wanted))  # type: ignore[arg-type]  # by name
     return [user.username for user in page.users]
 
 
