@@ -39,12 +39,15 @@ class Fake:
         mask: Where the scan was edited, bool, shape ``[H, W]``; None where all of it is synthetic.
         tamper: The kind of edit, such as ``injection``; empty for a whole synthetic image.
         center: Column and row of the edit, in pixels; None for a whole synthetic image.
+        drawn_side: Side in pixels at which a network drew all of it, before it was scaled to its
+            size; None for a local edit, and where the generator says it for all of its fakes.
     """
 
     grey: NDArray[np.float32]
     mask: NDArray[np.bool_] | None = None
     tamper: str = ""
     center: tuple[int, int] | None = None
+    drawn_side: int | None = None
 
 
 def changes_enough(fake: Fake, original: NDArray[np.float32]) -> bool:
@@ -59,6 +62,8 @@ class Generator(ABC):
 
     edits_originals: ClassVar[bool]
     """Whether a fake is an edit of an authentic scan (else it is synthetic all over)."""
+    drawn_side: int | None = None
+    """Side in pixels at which whole images are drawn before they are scaled, if always the same."""
     together: int = 1
     """How many whole images are best made at once; a CPU is no faster with many."""
 

@@ -52,7 +52,8 @@ class DCGAN(Generator):
         stages = (side // BASE_SIDE).bit_length() - 1
         if side != BASE_SIDE * 2**stages or stages < 1:
             raise ValueError(f"side must be 4 times a power of two, got {side}")
-        self.side, self.output_side = side, output_side
+        self.side = self.drawn_side = side
+        self.output_side = output_side
         self.epochs, self.batch_size = epochs, batch_size
         self.device = best_device()
         self.generator = _generator(width, stages)

@@ -56,7 +56,8 @@ class FastGAN(Generator):
     ) -> None:
         if side not in WIDTHS or side < 16:
             raise ValueError(f"side must be 16, 32, 64, 128, 256 or 512, got {side}")
-        self.output_side, self.side, self.width = output_side, side, width
+        self.side = self.drawn_side = side
+        self.output_side, self.width = output_side, width
         self.steps, self.batch_size = steps, batch_size
         self.device = best_device()
         self.together = images_at_once(self.device)

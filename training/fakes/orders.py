@@ -48,6 +48,7 @@ class Outcome:
         masked: Whether there is a mask.
         tamper: The kind of edit.
         center: Column and row of the edit, in pixels.
+        drawn_side: Of the image before it was scaled, in pixels.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Outcome:
     masked: bool = False
     tamper: str = ""
     center: tuple[int, int] | None = None
+    drawn_side: int | None = None
 
 
 class Journal:
@@ -104,7 +106,13 @@ def _read(line: str) -> Outcome | None:
 
 def _listed(scan: Scan) -> Outcome:
     center = (int(scan.x), int(scan.y)) if scan.x else None
-    return Outcome(name=scan.path.stem, masked=bool(scan.mask), tamper=scan.tamper, center=center)
+    return Outcome(
+        name=scan.path.stem,
+        masked=bool(scan.mask),
+        tamper=scan.tamper,
+        center=center,
+        drawn_side=int(scan.drawn_side) if scan.drawn_side else None,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +136,10 @@ class Store:
         masked = not outcome.masked or self.mask(outcome.name).exists()
         return masked and self.image(outcome.name).exists()
 
-    def row(self, order: Order, outcome: Outcome, generator: str) -> Scan:
-        """Return a fake's row in the index."""
+    def row(
+        self, order: Order, outcome: Outcome, generator: str, *, drawn_side: int | None = None
+    ) -> Scan:
+        """Return a fake's row in the index; ``drawn_side`` is that of all fakes, if any is."""
         original, center = order.original, outcome.center
         return Scan(
             path=self.image(order.name),
@@ -145,4 +155,5 @@ class Store:
             x=str(center[0]) if center else "",
             y=str(center[1]) if center else "",
             licence=original.licence if original else "",
+            drawn_side=str(outcome.drawn_side or drawn_side or ""),
         )

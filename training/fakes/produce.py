@@ -96,7 +96,7 @@ def _fill(
                 bar.update(len(batch))
     outcomes = [(order, journal.find(order.name)) for order in wanted]
     made = [
-        store.row(order, outcome, fakes.generator)
+        store.row(order, outcome, fakes.generator, drawn_side=generator.drawn_side)
         for order, outcome in outcomes
         if outcome is not None and outcome.made
     ]
@@ -134,4 +134,10 @@ def _written(fake: Fake | None, name: str, store: Store) -> Outcome:
     if fake.mask is not None:
         write_grey(store.mask(name), fake.mask.astype(np.float32))
     write_grey(store.image(name), fake.grey)
-    return Outcome(name=name, masked=fake.mask is not None, tamper=fake.tamper, center=fake.center)
+    return Outcome(
+        name=name,
+        masked=fake.mask is not None,
+        tamper=fake.tamper,
+        center=fake.center,
+        drawn_side=fake.drawn_side,
+    )

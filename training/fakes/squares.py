@@ -14,7 +14,15 @@ from training.data.images import read_grey
 
 def read_squares(scans: Sequence[Path], side: int) -> Tensor:
     """Read scans, scaled to one size: uint8, shape ``[N, 1, side, side]``."""
-    return torch.stack([_square(read_grey(path), side) for path in scans])
+    return torch.stack([to_square_bytes(read_grey(path), side) for path in scans])
+
+
+def to_square_bytes(grey: NDArray[np.float32], side: int) -> Tensor:
+    """Scale a scan, float32 in [0, 1], to uint8 of shape ``[1, side, side]``."""
+    image = torch.from_numpy(grey)[None, None]
+    if grey.shape != (side, side):
+        image = functional.interpolate(image, size=(side, side), mode="bilinear", antialias=True)
+    return (image[0].clamp(0, 1) * 255).round().to(torch.uint8)
 
 
 def draw_batch(
@@ -42,10 +50,3 @@ def to_greys(images: Tensor, output_side: int) -> NDArray[np.float32]:
             images, size=output_side, mode="bicubic", align_corners=False
         )
     return ((images[:, 0] + 1) / 2).clamp(0, 1).float().cpu().numpy()
-
-
-def _square(grey: NDArray[np.float32], side: int) -> Tensor:
-    image = torch.from_numpy(grey)[None, None]
-    if grey.shape != (side, side):
-        image = functional.interpolate(image, size=(side, side), mode="bilinear", antialias=True)
-    return (image[0].clamp(0, 1) * 255).round().to(torch.uint8)

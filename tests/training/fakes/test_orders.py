@@ -66,6 +66,23 @@ def test_a_fake_is_there_if_all_its_files_are(tmp_path: Path) -> None:
     assert store.holds(EDIT)
 
 
+def test_the_side_at_which_a_fake_was_drawn_comes_into_its_row(path: Path) -> None:
+    order = next(orders(FakesConfig(generator="any"), [a_scan("a.png", side="train")], edits=False))
+    Journal(path).add(Outcome(name=order.name, drawn_side=96))
+    outcome = Journal(path).find(order.name)
+    assert outcome is not None
+    store = Store(path.parent)
+
+    row = store.row(order, outcome, "any")
+
+    assert row.drawn_side == "96"
+    Journal(path.with_name("another"), [row])
+    assert Journal(path.with_name("another")).find(order.name) == outcome
+    always = store.row(order, Outcome(name=order.name), "any", drawn_side=64)
+    assert always.drawn_side == "64"
+    assert store.row(order, Outcome(name=order.name), "any").drawn_side == ""
+
+
 def test_seeds_of_fakes_depend_on_the_name_that_a_generator_has_in_the_data_set() -> None:
     originals = [a_scan("a.png", side="train")]
     plain = FakesConfig(generator="dcgan", seed=1)

@@ -109,6 +109,8 @@ def test_both_shipped_kinds_of_fakes_are_made_for_every_side(
         fakes = [s for s in scans if s.generator == generator]
         assert all(s.label is Label.FAKE for s in fakes)
         assert sorted(s.side for s in fakes) == sorted(s.side for s in reals)
+    drawn_sides = {s.generator: s.drawn_side for s in scans}
+    assert drawn_sides == {"": "", "dcgan": str(TINY_DCGAN["side"]), "inpainting_gan": ""}
 
 
 def test_a_local_edit_stands_with_its_origin_and_bears_its_patient(
