@@ -91,6 +91,10 @@ class AugmentationConfig:
         blur: Probability of a Gaussian blur or of sharpening.
         noise: Probability of Gaussian noise.
         jpeg: Probability of a JPEG round trip.
+        local_contrast: Probability that details are raised from their surroundings, as viewers do
+            that equalise contrast by regions.
+        marker: Probability of letters printed over the scan.
+        frame: Probability of strips of one grey at its borders.
     """
 
     flip_horizontal: bool = True
@@ -106,6 +110,9 @@ class AugmentationConfig:
     blur: float = 0.2
     noise: float = 0.3
     jpeg: float = 0.5
+    local_contrast: float = 0.0
+    marker: float = 0.0
+    frame: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,11 +50,14 @@ def vary_appearance(
     strength = rng.random(8)
     narrow = config.narrowest_window < USUAL_NARROWEST_WINDOW and rng.random() < 0.5
     noise_seed = int(rng.integers(2**32))
+    raised = np.random.default_rng((noise_seed, 1)).random(3)
     if chances[0] < config.window:
         if narrow:
             grey = _narrowly_windowed(grey, strength, config.narrowest_window)
         else:
             grey = _windowed(grey, strength)
+    if raised[0] < config.local_contrast:
+        grey = _with_local_contrast(grey, spread=4 * 4 ** float(raised[1]), gain=float(raised[2]))
     if chances[1] < config.resample:
         floor = LOCAL_EDIT_MIN_RESOLUTION if keep_detail else config.min_resolution
         share = floor ** float(strength[3])
@@ -164,6 +167,14 @@ def _narrowly_windowed(
     low = float(np.median(grey)) - width * (0.2 + 0.4 * float(strength[0]))
     gamma = 0.7 * 2 ** float(strength[2])
     return (np.clip((grey - low) / width, 0, 1) ** gamma).astype(np.float32)
+
+
+def _with_local_contrast(
+    grey: NDArray[np.float32], *, spread: float, gain: float
+) -> NDArray[np.float32]:
+    """Raise what differs from its surroundings, ``spread`` pixels around, by up to 1.5 times."""
+    surroundings = ndimage.gaussian_filter(grey, spread)
+    return np.clip(grey + 1.5 * gain * (grey - surroundings), 0, 1).astype(np.float32)
 
 
 def _sharpness(grey: NDArray[np.float32], strength: float) -> NDArray[np.float32]:

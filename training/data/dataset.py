@@ -17,11 +17,15 @@ from app.detection.card import PreprocessingSpec
 from app.detection.labels import Label
 from app.detection.preprocessing import normalise, to_square
 from training.config import AugmentationConfig, PhaseConfig
-from training.data.augment import Placement, vary_appearance
+from training.data.augment import Placement, resampled, vary_appearance
 from training.data.images import read_grey
 from training.data.manifest import Scan
+from training.data.overprint import draw_overprint
 from training.errors import TooFewScansError
 from training.seeding import generator_for
+
+MATCHED_SHARE = 0.7
+"""Share of the authentic partners that go through the pixels of the network that drew the fake."""
 
 Example = dict[str, Tensor]
 """``image`` ``[3, C, C]``, ``mask`` ``[C, C]`` (share of each pixel that is fake), ``label``."""
@@ -129,8 +133,10 @@ class PairDataset(Dataset[Example]):
 
     The partner of a local edit is the very scan that was edited, at the same crop and varied in
     the same way, so that nothing but the edit tells the two apart. The partner of a synthetic
-    scan is an authentic one drawn at random. Some partners of either are cut where authentic
-    tissue was taken for forged (``PhaseConfig.hard_share``).
+    scan is an authentic one drawn at random. Where a network drew a fake in small, most partners
+    are scaled down to that size and up again, so that being coarse does not tell either
+    (``MATCHED_SHARE``). Some partners are cut where authentic tissue was taken for forged
+    (``PhaseConfig.hard_share``).
 
     Args:
         pool: Scans to draw from.
@@ -161,6 +167,8 @@ class PairDataset(Dataset[Example]):
         fake, real = self._draw_pair(rng)
         spot = self._draw_spot(pair) if partner else None
         grey = self._pool.square(spot.path if spot else real.path if partner else fake.path)
+        if partner and fake.drawn_side:
+            grey = self._matched(grey, int(fake.drawn_side), pair)
         edit = self._pool.square(fake.mask) if fake.mask else np.ones_like(grey)
         focus = _center_of(edit) if fake.mask else None
         if spot:
@@ -168,6 +176,8 @@ class PairDataset(Dataset[Example]):
         geometry = _draw_geometry(rng, self._phase.crop_size, grey.shape[0], focus, self._sampling)
         turn = _draw_turn(rng, self._sampling.augmentation)
         grey, edit = turn.apply(geometry.apply(grey)), turn.apply(geometry.apply(edit))
+        if over := draw_overprint(rng, len(grey), self._sampling.augmentation):
+            grey, edit = over.over(grey), over.uncovered(edit)
         # A scan that was edited or sent through a network shows it in its detail alone.
         detail = bool(fake.mask or fake.origin)
         grey = vary_appearance(grey, rng, self._sampling.augmentation, keep_detail=detail)
@@ -184,6 +194,13 @@ class PairDataset(Dataset[Example]):
         if fake.origin:
             return fake, self._pool.by_path[fake.origin]
         return fake, self._pool.authentic.draw(rng, balance=balance)
+
+    def _matched(self, grey: NDArray[np.float32], side: int, pair: int) -> NDArray[np.float32]:
+        """Send most squares through the pixels of a network that drew images of that side."""
+        rng = generator_for(*self._sampling.seed, self._phase.crop_size, pair, "matched")
+        if rng.random() >= MATCHED_SHARE or side >= len(grey):
+            return grey
+        return resampled(grey, side / len(grey), smooth=bool(rng.random() < 0.5))
 
     def _draw_spot(self, pair: int) -> Spot | None:
         """Draw a place for the authentic partner, by numbers of its own; None for its usual one."""

@@ -10,6 +10,7 @@ from app.detection.labels import Label
 from training.config import AugmentationConfig
 from training.data.augment import draw_placement, vary_appearance
 from training.data.dataset import Example, ScanPool, example_of
+from training.data.overprint import draw_overprint
 from training.seeding import generator_for
 
 
@@ -71,9 +72,11 @@ class EpochDataset(Dataset[Example]):
         rng = generator_for("whole", *self._turn.seed, position)
         placement = draw_placement(rng, self._augmentation)
         grey = placement.apply(self._pool.square(scan.path))
-        grey = vary_appearance(grey, rng, self._augmentation, keep_detail=bool(scan.origin))
         fake = scan.label is Label.FAKE
         mask = np.full_like(grey, float(fake))
         if fake and scan.mask:
             mask = placement.apply(self._pool.square(scan.mask))
+        if over := draw_overprint(rng, len(grey), self._augmentation):
+            grey, mask = over.over(grey), over.uncovered(mask)
+        grey = vary_appearance(grey, rng, self._augmentation, keep_detail=bool(scan.origin))
         return example_of(grey, mask, fake, self._preprocessing)

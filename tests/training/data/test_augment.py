@@ -15,7 +15,7 @@ from training.data.augment import (
 )
 from training.seeding import generator_for
 
-OPERATIONS = ("window", "resample", "blur", "noise", "jpeg")
+OPERATIONS = ("window", "local_contrast", "resample", "blur", "noise", "jpeg")
 
 
 def always(*operations: str) -> AugmentationConfig:
@@ -75,6 +75,18 @@ def test_switching_an_operation_on_does_not_change_the_draws_of_the_others(opera
     vary_appearance(make_lung(), other, always(operation), keep_detail=False)
 
     assert rng.random() == other.random()
+
+
+def test_raising_local_contrast_leaves_even_regions_as_they_are_and_raises_detail() -> None:
+    stripes = np.full((64, 64), 0.5, dtype=np.float32)
+    stripes[:, 32::4] = 0.6
+
+    raised = vary_appearance(
+        stripes, generator_for("test"), always("local_contrast"), keep_detail=False
+    )
+
+    assert raised[:, :8] == pytest.approx(0.5, abs=0.01)
+    assert np.ptp(raised[:, 48:56]) > 1.05 * np.ptp(stripes[:, 48:56])
 
 
 def test_a_probability_is_the_share_of_scans_that_are_varied() -> None:

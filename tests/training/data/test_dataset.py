@@ -26,6 +26,7 @@ from tests.training.lab import (
 )
 from training.config import AugmentationConfig, PhaseConfig
 from training.data.dataset import (
+    MATCHED_SHARE,
     PairDataset,
     Sampling,
     ScanPool,
@@ -149,6 +150,44 @@ def test_the_partner_of_a_synthetic_scan_is_any_authentic_one(
     shown = {data[2 * pair + 1]["image"].sum().item() for pair in range(40)}
 
     assert len(shown) >= len(reals)
+
+
+def test_both_scans_of_a_pair_are_printed_over_alike_and_what_is_hidden_is_not_forged(
+    reals: list[Scan], whole: list[Scan]
+) -> None:
+    framed = replace(NO_AUGMENTATION, frame=1.0, marker=1.0)
+    plain = pairs(reals + whole, phase=WHOLE_CROP)
+    data = pairs(reals + whole, phase=WHOLE_CROP, augmentation=framed)
+
+    for pair in range(10):
+        fake, partner = data[2 * pair], data[2 * pair + 1]
+        hidden = fake["mask"] == 0
+        assert torch.allclose(fake["image"][:, hidden], partner["image"][:, hidden])
+        untouched = fake["mask"] == 1
+        shown = plain[2 * pair]["image"][:, untouched]
+        assert torch.allclose(fake["image"][:, untouched], shown, atol=1e-5)
+
+
+def test_most_partners_of_a_fake_drawn_in_small_are_as_coarse_as_it_is(
+    reals: list[Scan], whole: list[Scan]
+) -> None:
+    small = [replace(fake, drawn_side=str(SIDE // 4)) for fake in whole]
+    as_large = [replace(fake, drawn_side=str(SIDE)) for fake in whole]
+    plain, matched, unmatched = (
+        pairs(reals + fakes, phase=WHOLE_CROP) for fakes in (whole, small, as_large)
+    )
+
+    def coarser(data: PairDataset) -> float:
+        changed = [
+            not torch.equal(data[2 * pair + 1]["image"], plain[2 * pair + 1]["image"])
+            for pair in range(60)
+        ]
+        return float(np.mean(changed))
+
+    assert coarser(matched) == pytest.approx(MATCHED_SHARE, abs=0.15)
+    assert coarser(unmatched) == 0
+    for pair in range(10):
+        assert torch.equal(matched[2 * pair]["image"], plain[2 * pair]["image"])
 
 
 @pytest.mark.parametrize(("local_share", "expected"), [(0.0, 0.0), (0.75, 0.75), (1.0, 1.0)])
