@@ -118,7 +118,7 @@ def publish(
         raise PublicationRefusedError(["it learned a finding, not forgery"])
     demands(candidate.config)
     _require_current_left_out(candidate)
-    besides = Options(robustness=sample or Sample(), control_sides=sides_of(candidate.dataset))
+    besides = Options(robustness=sample or Sample(), control_sides=sides_of(candidate.scans))
     detector, data, measured = evaluate_candidate(candidate, besides)
     if shortfalls := missed(candidate.config, candidate.paths):
         raise PublicationRefusedError(shortfalls)

@@ -16,31 +16,20 @@ from numpy.typing import NDArray
 from app.detection.card import Card, Estimate
 from app.detection.labels import Label
 from app.detection.weights import LoadedDetector
-from training.config import DatasetConfig
 from training.data.augment import resampled
 from training.data.manifest import Scan
 from training.evaluation.intervals import estimate
 from training.evaluation.metrics import auc, false_alarm_rate
 from training.evaluation.predict import Prediction, judge
 from training.evaluation.report import predictions_of_rows
-from training.fakes.base import generators
 from training.seeding import generator_for
 
 FALSE_ALARMS = "false alarms"
 
 
-def sides_of(dataset: DatasetConfig) -> tuple[int, ...]:
-    """Return the resolutions at which a data set's generators of whole images work, in pixels."""
-    known = generators()
-    return tuple(
-        sorted(
-            {
-                int(fakes.arguments["side"])
-                for fakes in dataset.fakes
-                if "side" in fakes.arguments and not known[fakes.generator].edits_originals
-            }
-        )
-    )
+def sides_of(scans: Sequence[Scan]) -> tuple[int, ...]:
+    """Return the resolutions at which networks drew the synthetic images among scans, in pixels."""
+    return tuple(sorted({int(scan.drawn_side) for scan in scans if scan.drawn_side}))
 
 
 def control_rows(

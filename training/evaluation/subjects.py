@@ -70,4 +70,4 @@ def of_dataset(name: str, side: str, modality: str, runs_dir: Path) -> Subjects:
     scans = on_side(read_dataset(config, paths), side)
     if not scans:
         raise TooFewScansError(f"{config.name} has no scan on the {side} side.")
-    return Subjects(scans=scans, index=paths.scans_index, control_sides=sides_of(config))
+    return Subjects(scans=scans, index=paths.scans_index, control_sides=sides_of(scans))

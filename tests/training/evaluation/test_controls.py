@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from app.detection.labels import Label
 from tests.training.evaluation_lab import CARD, DETECTOR, a_row
-from tests.training.lab import write_reals, write_whole_fake
-from training.evaluation.controls import control_rows, controls
+from tests.training.lab import a_scan, write_reals, write_whole_fake
+from training.evaluation.controls import control_rows, controls, sides_of
 
 pytestmark = pytest.mark.usefixtures("few_bootstrap_rounds")
 
@@ -53,3 +54,15 @@ def test_whole_images_stand_against_authentic_scans_as_coarse_as_they_are() -> N
     assert measured["dcgan"].value == 0.5
     assert measured["false alarms"].value == 1
     assert "edits" not in measured
+
+
+def test_the_resolutions_are_those_at_which_synthetic_images_were_drawn(tmp_path: Path) -> None:
+    scans = [
+        *write_reals(tmp_path, 1),
+        a_scan("a.png", label=Label.FAKE, drawn_side="96"),
+        a_scan("b.png", label=Label.FAKE, drawn_side="64"),
+        a_scan("c.png", label=Label.FAKE, drawn_side="96"),
+        a_scan("edit.png", label=Label.FAKE),
+    ]
+
+    assert sides_of(scans) == (64, 96)
