@@ -182,17 +182,29 @@ def test_a_scan_on_the_threshold_counts_as_fake() -> None:
     assert recall_fake(predictions([1], [0.5])) == 1
 
 
-@pytest.mark.parametrize("reals", [5, 100, 101, 250, 1000])
-def test_at_most_one_percent_is_flagged_where_detection_is_measured(reals: int) -> None:
-    scores = np.linspace(0, 0.9, reals)
-    labels = np.repeat([0, 1], [reals, 50])
-    p = predictions(labels, np.concatenate([scores, np.linspace(0.5, 1, 50)]))
+@pytest.mark.parametrize("reals", [5, 99, 100, 199, 200, 477, 2900])
+def test_detection_is_the_most_that_any_threshold_with_at_most_one_percent_flagged_finds(
+    reals: int,
+) -> None:
+    scores = np.linspace(0.01, 0.9, reals)
+    fakes = np.linspace(0.5, 1, 997)
+    p = predictions(np.repeat([0, 1], [reals, 997]), np.concatenate([scores, fakes]))
 
-    caught = detection_at_1_percent_false_alarms(p)
+    found = [(fakes >= t).mean() for t in fakes if (scores >= t).sum() * 100 <= reals]
 
-    strictest = np.sort(scores)[-(int(0.01 * (reals - 1)) + 1)]
-    assert (scores > strictest).mean() <= 0.01
-    assert caught == pytest.approx((np.linspace(0.5, 1, 50) > strictest).mean())
+    assert detection_at_1_percent_false_alarms(p) == max(found)
+
+
+def test_authentic_scans_tied_at_the_cut_are_not_flagged() -> None:
+    p = predictions([0] * 200 + [1, 1], [0.1] * 190 + [0.7] * 10 + [0.7, 0.8])
+
+    assert detection_at_1_percent_false_alarms(p) == 0.5
+
+
+def test_scans_that_are_surely_authentic_keep_their_order_in_the_mean_average_precision() -> None:
+    p = predictions([0, 1, 0, 1], [1e-20, 1e-18, 1e-19, 1e-17])
+
+    assert mean_average_precision(p) == 1
 
 
 def test_detection_is_whole_where_the_classes_do_not_overlap() -> None:
