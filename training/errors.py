@@ -35,6 +35,26 @@ class LeakError(TrainingError):
         super().__init__(f"{what} stands on more than one side: {', '.join(sides)}.{shown}")
 
 
+class LearnedFromError(TrainingError):
+    """Something was trained on a patient who is to be measured on."""
+
+    def __init__(self, folder: Path, person: str, side: str) -> None:
+        super().__init__(
+            f"{folder} learned from patient {person}, who stands on the {side} side by now. Delete "
+            "it to train anew, or prepare the data set as it was."
+        )
+
+
+class OtherFileError(TrainingError):
+    """A scan is another file than the one that was prepared under its name."""
+
+    def __init__(self, name: str, folder: Path) -> None:
+        super().__init__(
+            f"{name} is another file than when it was prepared, and fakes may have been made from "
+            f"it. Delete {folder} to begin anew, or choose another folder with --runs."
+        )
+
+
 class DuplicateScansError(TrainingError):
     """Two rows of different patients show the same image."""
 

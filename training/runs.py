@@ -32,6 +32,11 @@ def claim(folder: Path, *settings: object) -> None:
         raise StaleRunError(folder)
 
 
+def is_plain_name(name: str) -> bool:
+    """Tell whether a name, given by a config or a manifest, names a folder and none outside."""
+    return name.strip(". ") != "" and not any(letter in name for letter in "/\\\0")
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write a file whole or not at all, even if the process is killed or the power fails."""
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
@@ -75,7 +80,7 @@ class SystemPaths:
 
     @property
     def best_checkpoint(self) -> Path:
-        """The network with the best validation AUC, float32 safetensors."""
+        """The network of the epoch that did best on validation, float32 safetensors."""
         return self.root / "best.safetensors"
 
     @property

@@ -75,7 +75,10 @@ def command(dataset: str, manifest: Path | None, runs_dir: Path, **options: Any)
         skip_unreadable=options["skip_unreadable"],
         accepted=options["accepted"],
     )
-    tell_counts(stage.prepare(manifest, config, paths, wanted))
+    scans = stage.prepare(manifest, config, paths, wanted)
+    tell_counts(scans)
+    for source in sorted(config.own_sides.keys() - {scan.source for scan in scans}):
+        click.echo(f"own_sides names {source!r}, but no scan is from there.", err=True)
     for name, problem in stage.unreadable_in(paths):
         click.echo(f"left out: {name}: {problem}", err=True)
     click.echo(f"Report: {write_overview(config, paths)}")

@@ -68,22 +68,21 @@ def read_manifest(path: Path, *, modality: str | None = None) -> list[Scan]:
         modality: If given and the CSV has a column ``modality``, other rows are passed over.
 
     Raises:
-        ManifestError: A column is missing, a label is neither real nor fake, a file is not there.
+        ManifestError: A column is missing or stands twice, a label is neither real nor fake, a
+            file is not there.
     """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             columns = reader.fieldnames or []
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+            numbered = [(reader.line_num, row) for row in reader]
+    except UnicodeDecodeError as error:
+        raise ManifestError(path, f"cannot be read ({error}); save it as CSV in UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise ManifestError(path, f"cannot be read ({error})") from error
-    missing = [column for column in REQUIRED_COLUMNS if column not in columns]
-    if missing:
-        raise ManifestError(path, f"the column {missing[0]!r} is missing")
+    _check_columns(path, columns)
     if modality is not None and "modality" in columns:
-        numbered = [(n, r) for n, r in enumerate(rows, start=2) if r["modality"] == modality]
-    else:
-        numbered = list(enumerate(rows, start=2))
+        numbered = [(n, row) for n, row in numbered if (row["modality"] or "").strip() == modality]
     if not numbered:
         raise ManifestError(
             path, "there is no scan in it" + (f" of {modality}" if modality else "")
@@ -91,17 +90,32 @@ def read_manifest(path: Path, *, modality: str | None = None) -> list[Scan]:
     return [_scan_of(path, number, row) for number, row in numbered]
 
 
+def _check_columns(path: Path, columns: Sequence[str]) -> None:
+    if missing := [column for column in REQUIRED_COLUMNS if column not in columns]:
+        raise ManifestError(
+            path,
+            f"the column {missing[0]!r} is missing. The first line has to name the columns, "
+            f"separated by commas: {', '.join(REQUIRED_COLUMNS)} and others; it is {columns}",
+        )
+    if twice := [column for column in columns if columns.count(column) > 1]:
+        raise ManifestError(path, f"the column {twice[0]!r} stands twice; leave one out")
+
+
 def _scan_of(manifest: Path, number: int, row: dict[str, Any]) -> Scan:
     if any(row[column] is None for column in REQUIRED_COLUMNS):
         raise ManifestError(manifest, "it has fewer fields than the first line", row=number)
-    label = LABELS.get(row["label"].strip().lower())
+    if None in row:
+        problem = "it has more fields than the first line; put quotes around what holds a comma"
+        raise ManifestError(manifest, problem, row=number)
+    row = {name: value if name == "path" else (value or "").strip() for name, value in row.items()}
+    label = LABELS.get(row["label"].lower())
     if label is None:
         raise ManifestError(manifest, f"label {row['label']!r} is not real or fake", row=number)
     image = manifest.parent / row["path"]
     if not image.is_file():
         raise ManifestError(manifest, f"there is no file {row['path']!r}", row=number)
     optional = {f.name for f in fields(Scan)} - set(REQUIRED_COLUMNS)
-    known = {name: row[name] or "" for name in optional if name in row}
+    known = {name: row[name] for name in optional if name in row}
     known |= {name: _absolute(known.get(name, ""), manifest.parent) for name in ("origin", "mask")}
     if label is Label.FAKE and not known.get("generator"):
         known["generator"] = row["source"]

@@ -12,20 +12,23 @@ from app.detection.labels import Label
 from app.detection.spec import ModalitySpec
 from app.errors import UploadError
 from training.config import DatasetConfig
+from training.data.decoded import Decoded
 from training.data.duplicates import fingerprint
 from training.data.images import read_grey, write_grey
 from training.data.leakage import require_one_image_a_patient, require_parity
 from training.data.manifest import Scan, read_manifest, write_index
 from training.data.modalities import trainable_modality
 from training.data.raw import RawScan
+from training.data.rows import require_usable_rows
 from training.data.selection import thinned
 from training.data.sources.base import SourceOptions, read_source
-from training.data.splits import SIDES, assign_sides, check_no_leak
+from training.data.splits import assign_sides, check_no_leak
 from training.data.volumes import volume_stem
 from training.errors import ManifestError, SourceError, TooFewScansError
 from training.runs import DatasetPaths
 
 UNREADABLE_FILE = "unreadable.csv"
+DECODED_FILE = "decoded.jsonl"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +73,7 @@ def prepare(
         DuplicateScansError: Two patients have the same image.
         ShortcutError: The files of brought fakes differ from those of authentic scans.
         TooFewScansError: There is no authentic scan, or nothing can be read.
+        OtherFileError: A scan was prepared from another file of the same name.
     """
     options = options or PrepareOptions()
     if manifest is None and not options.sources:
@@ -77,7 +81,7 @@ def prepare(
     spec = trainable_modality(config.modality)
     raws = list(_brought(manifest, config.modality, options))
     where = manifest or options.sources[0][1]
-    _check_rows(where, raws)
+    require_usable_rows(where, raws)
     sided = assign_sides([raw.scan for raw in raws], config)
     check_no_leak(sided)
     raws = [replace(raw, scan=scan) for raw, scan in zip(raws, sided, strict=True)]
@@ -102,20 +106,6 @@ def _brought(manifest: Path | None, modality: str, options: PrepareOptions) -> I
         yield from read_source(name, root, options.source_options)
 
 
-def _check_rows(where: Path, raws: Sequence[RawScan]) -> None:
-    """Make sure that each image is listed once, and that sides which rows bring are sides."""
-    listed: set[Path] = set()
-    for raw in raws:
-        if raw.scan.side not in ("", *SIDES):
-            raise ManifestError(
-                where, f"{raw.name}: side {raw.scan.side!r} is none of {', '.join(SIDES)}"
-            )
-        path = raw.scan.path.resolve()
-        if path in listed:
-            raise ManifestError(where, f"{raw.name} is listed twice; leave one row out")
-        listed.add(path)
-
-
 def _check_authentic(scans: Sequence[Scan], config: DatasetConfig) -> None:
     if config.sides.train and not any(s.side == "train" and s.label is Label.REAL for s in scans):
         raise TooFewScansError(
@@ -135,8 +125,11 @@ def _decode(
     kept: list[RawScan] = []
     prepared: list[Scan] = []
     unreadable: list[tuple[str, str]] = []
+    decoded = Decoded(paths.root / DECODED_FILE)
     for raw in tqdm(raws, desc="decoding", unit="scan"):
-        image = paths.scans_dir / raw.scan.source / f"{_stored_name(raw)}.png"
+        name = f"{raw.scan.source}/{_stored_name(raw)}.png"
+        image = paths.scans_dir / name
+        decoded.remember(raw, name, is_stored=image.exists())
         try:
             if not image.exists():
                 write_grey(image, raw.read(spec))
@@ -151,7 +144,7 @@ def _decode(
     if not prepared:
         raise TooFewScansError(f"{where}: no scan could be read; see {UNREADABLE_FILE}.")
     images = {str(r.scan.path.resolve()): str(s.path) for r, s in zip(kept, prepared, strict=True)}
-    return kept, [replace(s, origin=images.get(s.origin, s.origin)) for s in prepared]
+    return kept, [replace(s, origin=images.get(s.origin, "")) for s in prepared]
 
 
 def _list_unreadable(path: Path, rows: Sequence[tuple[str, str]]) -> None:

@@ -50,7 +50,8 @@ def check_no_leak(scans: Iterable[Scan]) -> None:
     found: dict[str, dict[str, Path]] = defaultdict(dict)
     for scan in scans:
         found[f"patient {scan.person}"].setdefault(scan.side, scan.path)
-        found[f"scan {scan.origin or scan.path}"].setdefault(scan.side, scan.path)
+        # Resolved, since a manifest may have been named by a relative path: origins are absolute.
+        found[f"scan {Path(scan.origin or scan.path).resolve()}"].setdefault(scan.side, scan.path)
     for what, sides in found.items():
         if len(sides) > 1:
             raise LeakError(what, tuple(sorted(sides)), [sides[side] for side in sorted(sides)])

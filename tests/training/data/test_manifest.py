@@ -179,3 +179,55 @@ def test_the_same_number_in_two_sources_is_two_people() -> None:
 
 def test_a_scan_without_a_patient_stands_for_itself() -> None:
     assert a_scan("a.png", patient="").person != a_scan("b.png", patient="").person
+
+
+# --- what spreadsheets do to a manifest -----------------------------------------------------
+
+
+def test_a_manifest_with_semicolons_is_told_what_separates_columns(folder: Path) -> None:
+    (folder / "m.csv").write_text("path;label;source;patient\na.png;real;s;p\n", encoding="utf-8")
+
+    with pytest.raises(ManifestError, match=r"separated by commas: path, label, source, patient"):
+        read_manifest(folder / "m.csv")
+
+
+def test_a_column_that_stands_twice_is_refused(folder: Path) -> None:
+    text = "path,label,source,patient,label\na.png,fake,s,p,real\n"
+    (folder / "m.csv").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ManifestError, match="the column 'label' stands twice"):
+        read_manifest(folder / "m.csv")
+
+
+def test_a_row_is_counted_as_an_editor_counts_lines(folder: Path) -> None:
+    text = "path,label,source,patient\n\n\na.png,real,s,p\n\nnone.png,real,s,p\n"
+    (folder / "m.csv").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ManifestError, match="row 6: there is no file"):
+        read_manifest(folder / "m.csv")
+
+
+def test_a_row_with_a_bare_comma_is_refused(folder: Path) -> None:
+    text = "path,label,source,patient\na.png,real,s,Doe, Jane\n"
+    (folder / "m.csv").write_text(text, encoding="utf-8")
+
+    with pytest.raises(ManifestError, match="row 2: it has more fields than the first line"):
+        read_manifest(folder / "m.csv")
+
+
+def test_blanks_around_a_name_do_not_make_another_patient(folder: Path) -> None:
+    rows = [ROW | {"side": "train "}, ROW | {"path": "b.png", "patient": "p ", "source": " s"}]
+
+    first, second = read_manifest(write_manifest(folder / "m.csv", rows))
+
+    assert first.person == second.person
+    assert first.side == "train"
+
+
+def test_another_encoding_is_refused_with_the_right_one(folder: Path) -> None:
+    (folder / "m.csv").write_bytes(
+        "path,label,source,patient\na.png,real,Köln,p\n".encode("latin-1")
+    )
+
+    with pytest.raises(ManifestError, match="save it as CSV in UTF-8"):
+        read_manifest(folder / "m.csv")

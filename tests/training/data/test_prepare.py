@@ -20,12 +20,13 @@ from tests.training.data.volume_files import write_meta_image
 from tests.training.lab import dataset_config, make_lung, make_manifest, write_manifest
 from training.data.images import read_grey, write_grey
 from training.data.manifest import read_index
-from training.data.prepare import PrepareOptions, prepare, unreadable_in
+from training.data.prepare import DECODED_FILE, PrepareOptions, prepare, unreadable_in
 from training.data.sources.base import SourceOptions
 from training.errors import (
     DuplicateScansError,
     LeakError,
     ManifestError,
+    OtherFileError,
     ShortcutError,
     SourceError,
     TooFewScansError,
@@ -87,6 +88,29 @@ def test_what_was_decoded_before_is_kept(tmp_path: Path, paths: DatasetPaths) ->
     assert again == prepared
     assert prepared[0].path.stat().st_mtime == 1
     assert prepared[1].path.exists()
+
+
+def test_another_file_under_a_prepared_scans_name_is_refused_not_passed_over(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    manifest = make_manifest(tmp_path, 3)
+    prepare(manifest, dataset_config(), paths)
+    (tmp_path / "scan1.png").write_bytes(png_bytes(make_lung(77)))
+
+    with pytest.raises(OtherFileError, match=r"scan1\.png is another file .* Delete .*dataset"):
+        prepare(manifest, dataset_config(), paths)
+
+
+def test_a_list_of_files_that_a_kill_has_torn_is_read_as_far_as_it_goes(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    manifest = make_manifest(tmp_path, 3)
+    prepared = prepare(manifest, dataset_config(), paths)
+    whole = (paths.root / DECODED_FILE).read_bytes()
+    (paths.root / DECODED_FILE).write_bytes(whole[:-100])
+
+    assert prepare(manifest, dataset_config(), paths) == prepared
+    assert (paths.root / DECODED_FILE).read_bytes() == whole
 
 
 def test_a_stage_that_was_stopped_by_a_bad_scan_goes_on_where_it_was(
