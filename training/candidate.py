@@ -17,6 +17,7 @@ from training.config import DatasetConfig, SystemConfig
 from training.data.manifest import Scan
 from training.data.splits import SIDES
 from training.errors import StageMissingError, TrainingError
+from training.people import require_strangers
 from training.runs import SystemPaths
 
 UNCALIBRATED = OperatingPoint(
@@ -46,11 +47,13 @@ def checkpoint_bytes(candidate: Candidate) -> bytes:
 
     Raises:
         StageMissingError: The system is not trained.
+        LearnedFromError: It learned from somebody who stands on another side by now.
         TrainingError: A weight is too large for float16.
     """
     path = candidate.paths.best_checkpoint
     if not path.exists():
         raise StageMissingError(f"python -m training train --system {candidate.config.name}")
+    require_strangers(candidate.paths.root, candidate.scans)
     tensors = safetensors.torch.load_file(path)
     halves = {
         name: tensor.half().contiguous() if tensor.is_floating_point() else tensor

@@ -31,6 +31,7 @@ from training.config import SystemConfig
 from training.data.manifest import Scan
 from training.data.selection import scans_for
 from training.errors import CellLossError
+from training.people import remember_people, require_strangers
 from training.runs import SystemPaths, claim, write_whole
 
 __all__ = ["FINISHED_FILE", "Hardware", "train", "validation_subset"]
@@ -60,8 +61,10 @@ def train(
         PenaltyError: A penalty names a part that the network does not have.
         InitialisationError: The weights to begin with cannot be had.
         StaleRunError: A run with other settings left its files here.
+        LearnedFromError: The run learned from somebody who stands on another side by now.
     """
     claim(paths.root, config.learned_from)
+    require_strangers(paths.root, scans)
     if paths.best_checkpoint.exists():
         return paths.best_checkpoint
     lightning.seed_everything(config.seed, verbose=False)
@@ -71,6 +74,7 @@ def train(
     l2_penalty(network, config.l2)
     chosen = scans_for(config, scans)
     validation = validation_subset(chosen, config)
+    remember_people(paths.root, chosen)
     if not _has_begun(paths):
         start = initialise(network, config.initialisation)
         write_whole(paths.initialisation, f"{start}\n".encode())

@@ -18,6 +18,7 @@ from training.fakes.base import Fake, Generator, create
 from training.fakes.orders import Journal, Order, Outcome, Store, orders
 from training.fakes.quality.report import describe
 from training.fakes.visibility import is_visible
+from training.people import remember_people, require_strangers
 from training.runs import DatasetPaths, claim
 
 JOURNAL = "journal.jsonl"
@@ -34,6 +35,7 @@ def produce(config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
         StageMissingError: The data set is not prepared.
         TooFewScansError: There is no authentic scan to learn from.
         StaleRunError: Fakes of other settings lie there.
+        LearnedFromError: A generator learned from somebody who stands on another side by now.
     """
     if not paths.scans_index.exists():
         raise StageMissingError(f"python -m training prepare --dataset {config.name}")
@@ -45,6 +47,7 @@ def produce(config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
     for fakes in config.fakes:
         folder = paths.generator_dir(fakes.folder_name)
         claim(folder, config.seed, config.sides, fakes)
+        require_strangers(folder, originals)
         index = paths.fakes_index(fakes.folder_name)
         made = _fill(fakes, originals, Store(folder), _journal(folder / JOURNAL, index))
         check_no_leak([*scans, *made])
@@ -88,6 +91,7 @@ def _fill(
     wanted = list(orders(fakes, originals, edits=generator.edits_originals))
     if not all(store.holds(journal.find(order.name)) for order in wanted):
         training = [s.path for s in on_side(originals, "train")]
+        remember_people(store.folder, originals)
         generator.fit(training, store.folder, seed=fakes.seed)
         with tqdm(total=len(wanted), desc=fakes.folder_name, unit="fake") as bar:
             for batch in _batches(wanted, generator.together):

@@ -18,7 +18,13 @@ from training.data.images import read_grey, write_grey
 from training.data.manifest import Scan, read_index, write_index
 from training.data.prepare import prepare
 from training.data.splits import check_no_leak
-from training.errors import LeakError, StageMissingError, StaleRunError, TooFewScansError
+from training.errors import (
+    LeakError,
+    LearnedFromError,
+    StageMissingError,
+    StaleRunError,
+    TooFewScansError,
+)
 from training.fakes import base
 from training.fakes.base import Fake, Generator
 from training.fakes.produce import JOURNAL, produce, read_dataset
@@ -240,6 +246,17 @@ def test_a_stage_that_was_killed_ends_as_one_that_was_not(
         assert len(files) >= 10
         for file in files:
             assert (paths.root / file).read_bytes() == (whole.root / file).read_bytes(), file
+
+
+def test_a_generator_whose_teachers_stand_on_another_side_by_now_is_refused(
+    tmp_path: Path, paths: DatasetPaths, negatives: DatasetConfig
+) -> None:
+    prepared(tmp_path, paths, negatives)
+    produce(negatives, paths)
+    prepared(tmp_path, paths, negatives, count=12)  # with more patients, sides are drawn anew
+
+    with pytest.raises(LearnedFromError, match="negative learned from patient drawn/p"):
+        produce(negatives, paths)
 
 
 def test_a_generator_may_stand_twice_under_two_names(

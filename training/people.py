@@ -1,0 +1,46 @@
+"""Whom something learned from, so that it is never judged on them.
+
+A data set that is prepared anew, with another seed, other shares or more patients, has its sides
+drawn anew; what was trained before stays where it is and would now meet its own training scans.
+"""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from training.data.manifest import Scan, on_side
+from training.errors import LearnedFromError
+from training.runs import write_whole
+
+PEOPLE_FILE = "people.txt"
+HASH_LENGTH = 16
+
+
+def remember_people(folder: Path, scans: Sequence[Scan]) -> None:
+    """Add the people of the training side to those that are on file; only hashes are kept."""
+    people = _known(folder) | {_hashed(scan) for scan in on_side(scans, "train")}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / PEOPLE_FILE, "".join(f"{p}\n" for p in sorted(people)).encode())
+
+
+def require_strangers(folder: Path, scans: Sequence[Scan]) -> None:
+    """Make sure that nobody who taught what lies in a folder stands on another side by now.
+
+    Nothing is known of what was trained before there was such a file.
+
+    Raises:
+        LearnedFromError: Somebody does.
+    """
+    known = _known(folder)
+    for scan in scans:
+        if scan.side != "train" and _hashed(scan) in known:
+            raise LearnedFromError(folder, scan.person, scan.side)
+
+
+def _known(folder: Path) -> set[str]:
+    path = folder / PEOPLE_FILE
+    return set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
+
+
+def _hashed(scan: Scan) -> str:
+    return sha256(scan.person.encode()).hexdigest()[:HASH_LENGTH]
