@@ -36,6 +36,9 @@ CHANGES: dict[str, Callable[[Grey], Grey]] = {
     "brighter": lambda grey: 0.6 * grey + 0.3,
     "negative gamma": lambda grey: grey**1.2,
     "mirrored": lambda grey: grey[:, ::-1],
+    "upside down": lambda grey: grey[::-1],
+    "turned by half": lambda grey: grey[::-1, ::-1],
+    "inverted": lambda grey: 1 - grey,
 }
 
 
