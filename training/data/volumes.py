@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 
 from app.detection.dicom import apply_window
+from app.detection.limits import MIN_SIDE_PIXELS
 from app.detection.spec import ModalitySpec
 from training.errors import SourceError
 
@@ -40,6 +41,8 @@ META_TYPES = {
     "MET_FLOAT": "f4",
     "MET_DOUBLE": "f8",
 }
+MOST_SLICES = 10_000
+"""No scanner makes more; a header that says so is damaged."""
 SHORTEST_STACK = 8
 """With fewer slices a series is no stack through the chest, but single images."""
 
@@ -83,6 +86,8 @@ def slice_count(path: Path) -> int:
             shape = _nifti(path).shape
     if len(shape) != 3 or 0 in shape:
         raise SourceError(f"{path} is not a volume of three dimensions: {shape}.")
+    if shape[2] > MOST_SLICES:
+        raise SourceError(f"{path} says that it holds {shape[2]} slices; its header is damaged.")
     return shape[2]
 
 
@@ -90,13 +95,22 @@ def slice_grey(path: Path, index: int, spec: ModalitySpec) -> NDArray[np.float32
     """Return one slice in the modality's window, float32 in [0, 1], shape ``[H, W]``.
 
     Raises:
-        SourceError: The volume cannot be read, or the modality has no window for its values.
+        SourceError: The volume cannot be read, its slices are too small or hold what is no number,
+            or the modality has no window for their values.
     """
     if spec.window is None:
         raise SourceError(
             f"{path}: a volume holds Hounsfield units, and {spec.key} has no window for them."
         )
-    return apply_window(read_volume(path)[index].astype(np.float32), spec.window)
+    values = read_volume(path)[index].astype(np.float32)
+    if min(values.shape) < MIN_SIDE_PIXELS:
+        raise SourceError(
+            f"{path}: its slices have {values.shape[1]} × {values.shape[0]} pixels; each side must "
+            f"have at least {MIN_SIDE_PIXELS}."
+        )
+    if not np.isfinite(values).all():
+        raise SourceError(f"{path}: slice {index} holds values that are no numbers.")
+    return apply_window(values, spec.window)
 
 
 @lru_cache(maxsize=1)  # the slices of a volume are asked for one after the other
@@ -158,6 +172,9 @@ def dicom_series(files: Iterable[Path], *, modality: str | None = None) -> list[
     Args:
         files: In any order.
         modality: If given, such as ``CT``, series of another one are left out.
+
+    Raises:
+        SourceError: A file says in no understandable way where in its series it stands.
     """
     slices: dict[str, list[tuple[Position, Path]]] = defaultdict(list)
     patients: dict[str, str] = {}
@@ -168,7 +185,11 @@ def dicom_series(files: Iterable[Path], *, modality: str | None = None) -> list[
             continue
         if modality is None or header.get("Modality") == modality:
             key = str(header.get("SeriesInstanceUID") or file)
-            slices[key].append((_position(header, file), file))
+            try:
+                slices[key].append((_position(header, file), file))
+            except (TypeError, ValueError) as error:
+                problem = f"{file}: what it says of its place in the series is damaged ({error})."
+                raise SourceError(problem) from error
             patients[key] = _pseudonym(header)
     return [
         DicomSeries(slices=tuple(file for _, file in sorted(found)), patient=patients[key])

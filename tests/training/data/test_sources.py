@@ -8,6 +8,7 @@ from PIL import Image
 
 from app.detection.labels import Label
 from app.detection.spec import modality
+from app.errors import UploadError
 from tests.factories import dicom_bytes, make_grey, png_bytes
 from tests.training.data.volume_files import write_meta_image, write_nifti
 from training.data.raw import RawScan
@@ -183,7 +184,7 @@ def test_both_knees_of_a_person_are_one_patient_and_a_knee_is_taken_once(tmp_pat
     for name in (
         "kneeKL224/train/0/9001695L.png",
         "kneeKL224/test/3/9001695R.png",
-        "kneeKL224/auto_test/3/9001695R.png",
+        "kneeKL224/auto_test/3/9001695_1.png",
         "kneeKL224/val/2/9002116L.png",
         "kneeKL299/train/0/9001695L.png",
     ):
@@ -293,6 +294,41 @@ def test_a_series_in_a_folder_gives_its_middle_and_a_pseudonym(tmp_path: Path) -
     assert [raw.scan.path.name for raw in found] == ["3.dcm", "5.dcm", "one.dcm"]
     assert len({raw.scan.patient for raw in found}) == 1  # their headers name one patient
     assert "SENTINEL" not in found[0].scan.patient
+
+
+def test_dicom_files_without_an_ending_are_found_among_others(tmp_path: Path) -> None:
+    write(tmp_path / "real" / "study" / "IM0001", a_slice(1))
+    write(tmp_path / "real" / "study" / "1.2.840.7", a_slice(2))
+    write(tmp_path / "real" / "LICENSE", b"as is")
+
+    names = [raw.name for raw in read_source("folder", tmp_path)]
+
+    assert names == ["real/study/IM0001", "real/study/1.2.840.7"]
+
+
+def test_a_file_that_only_calls_itself_dicom_is_not_passed_over(tmp_path: Path) -> None:
+    write(tmp_path / "real" / "a.dcm", a_slice(1))
+    write(tmp_path / "real" / "b.dcm", b"nothing of the kind")
+
+    found = read_source("folder", tmp_path)
+
+    assert [raw.name for raw in found] == ["real/a.dcm", "real/b.dcm"]
+    with pytest.raises(UploadError):
+        found[1].read(modality("lung_ct"))
+
+
+@pytest.mark.parametrize(
+    "place",
+    [{"ImagePositionPatient": [0, 1]}, {"ImageOrientationPatient": [1, 0, 0]}],
+    ids=["position", "orientation"],
+)
+def test_a_slice_that_does_not_say_where_it_stands_is_named(
+    tmp_path: Path, place: dict[str, Any]
+) -> None:
+    write(tmp_path / "real" / "a.dcm", a_slice(1, **place))
+
+    with pytest.raises(SourceError, match=r"a\.dcm: what it says of its place .* is damaged"):
+        read_source("folder", tmp_path)
 
 
 def test_volumes_in_a_folder_give_slices(tmp_path: Path) -> None:

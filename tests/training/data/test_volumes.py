@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -48,12 +49,32 @@ def test_a_meta_image_of_another_byte_order_is_read(tmp_path: Path) -> None:
 
 
 def test_slices_are_seen_in_the_window_of_the_modality(tmp_path: Path) -> None:
-    path = write_meta_image(tmp_path / "a.mhd", VOLUME)
+    volume = np.tile(VOLUME, (1, 10, 10))
+    path = write_meta_image(tmp_path / "a.mhd", volume)
 
     grey = slice_grey(path, 2, modality("lung_ct"))
 
     assert grey.dtype == np.float32
-    assert grey == pytest.approx(np.clip((VOLUME[2] + 1350) / 1500, 0, 1), abs=1e-6)
+    assert grey == pytest.approx(np.clip((volume[2] + 1350) / 1500, 0, 1), abs=1e-6)
+
+
+def test_slices_that_no_server_would_judge_are_refused(tmp_path: Path) -> None:
+    small = write_meta_image(tmp_path / "small.mhd", VOLUME)
+    empty = tmp_path / "empty.nii"
+    values = np.full((70, 80, 3), np.nan, np.float32)
+    nibabel.save(nibabel.Nifti1Image(values, np.eye(4)), empty)  # type: ignore[no-untyped-call]  # no types
+
+    with pytest.raises(SourceError, match=r"small\.mhd: its slices have 9 × 7 pixels"):
+        slice_grey(small, 2, modality("lung_ct"))
+    with pytest.raises(SourceError, match=r"empty\.nii: slice 1 holds values that are no numbers"):
+        slice_grey(empty, 1, modality("lung_ct"))
+
+
+def test_a_header_that_promises_more_slices_than_there_can_be_is_refused(tmp_path: Path) -> None:
+    path = write_meta_image(tmp_path / "a.mhd", VOLUME, DimSize="9 7 99999999")
+
+    with pytest.raises(SourceError, match=r"a\.mhd says that it holds 99999999 slices"):
+        slice_count(path)
 
 
 def test_a_modality_without_a_window_has_no_volumes(tmp_path: Path) -> None:

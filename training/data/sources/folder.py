@@ -3,7 +3,7 @@
 ::
 
     real/p17_left.png                  pictures, DICOM files, .nii, .nii.gz and .mhd volumes
-    real/p18/*.dcm                     DICOM files of one series are a stack
+    real/p18/*.dcm, real/p19/IM0001    DICOM files of one series are a stack
     fake/stylegan/p17_left.png         a folder below fake/ names the generator
 
 The patient of a picture is its name up to the first ``_``, ``-``, blank or dot, so that
@@ -44,9 +44,18 @@ def read(root: Path, options: SourceOptions) -> Iterator[RawScan]:
                 yield from slices_of(path, root, row, options.every_slice)
             else:
                 yield _whole(row, root)
-        for series in dicom_series(files_below(folder, *DICOM)):
+        named = files_below(folder, *DICOM)
+        found = dicom_series([*named, *_without_ending(folder)])
+        for series in found:
             for path in series.middle(options.every_slice):
                 yield _whole(replace(_row(path, root, label), patient=series.patient), root)
+        for path in sorted(set(named) - {path for series in found for path in series.slices}):
+            yield _whole(_row(path, root, label), root)  # no DICOM file: decoding it will say so
+
+
+def _without_ending(folder: Path) -> list[Path]:
+    """Return files as archives name them, IM0001 or 1.2.840.7; not all of them need be DICOM."""
+    return [p for p in files_below(folder, "") if not p.suffix or p.suffix[1:].isdecimal()]
 
 
 def _whole(row: Scan, root: Path) -> RawScan:

@@ -4,11 +4,12 @@ Chen, *Knee Osteoarthritis Severity Grading Dataset*, 2018; Mendeley Data 10.176
 the Osteoarthritis Initiative. Unpacked::
 
     kneeKL224/train/0/9001695L.png      (also kneeKL299, the same knees larger)
-    kneeKL224/{val,test,auto_test}/{0,1,2,3,4}/…
+    kneeKL224/{val,test}/{0,1,2,3,4}/…
+    kneeKL224/auto_test/0/9003175_1.png (passed over)
 
 A file is named after the participant and the knee, so both knees of a person are one patient. The
-sides of this project are drawn anew by patient, whatever folder a knee lies in; ``auto_test`` shows
-the knees of ``test`` again, and a knee is taken once.
+sides of this project are drawn anew by patient, whatever folder a knee lies in. ``auto_test`` shows
+the knees of ``test`` again under other names, as a program cropped them.
 """
 
 import re
@@ -21,7 +22,7 @@ from training.data.raw import RawScan
 from training.data.sources.base import SourceOptions, files_below, register
 from training.errors import SourceError
 
-FOLDERS = ("train", "val", "test", "auto_test")
+FOLDERS = ("train", "val", "test")
 GRADES = ("0", "1", "2", "3", "4")
 NAME = re.compile(r"(\d+)[LR]?(_\w+)?", flags=re.IGNORECASE)
 
