@@ -14,7 +14,12 @@ import dacite
 
 from app.detection.card import ArchitectureSpec, PreprocessingSpec
 from app.detection.preprocessing import IMAGENET_MEAN, IMAGENET_STD, PREPROCESSING_VERSION
-from training.dataset_config import DatasetConfig, FakesConfig, SideShares
+from training.dataset_config import (
+    DatasetConfig,
+    FakesConfig,
+    SideShares,
+    require_plain_name,
+)
 from training.errors import ConfigError
 from training.recipe import (
     AugmentationConfig,
@@ -130,6 +135,11 @@ class SystemConfig:
     limits: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        require_plain_name(self.name)
+        if not self.phases or self.seed < 0:
+            raise ValueError("a system needs a seed from 0 on and at least one of [[phases]]")
+        if self.sampling == "pairs" and any(p.batch_size % 2 for p in self.phases):
+            raise ValueError("pairs need an even batch_size: each fake comes with a partner")
         if self.sampling == "pairs" and any(p.steps_per_epoch is None for p in self.phases):
             raise ValueError('a phase of pairs needs "steps_per_epoch"')
         if self.diagnosis is not None and (self.sampling == "pairs" or self.cell_loss):

@@ -3,6 +3,18 @@
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from training.runs import is_plain_name
+
+
+def require_plain_name(name: str) -> None:
+    """Make sure that a name can be that of a folder.
+
+    Raises:
+        ValueError: It is empty, or leads elsewhere.
+    """
+    if not is_plain_name(name):
+        raise ValueError(f"name {name!r} cannot name a folder: write one without / and \\")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SideShares:
@@ -92,6 +104,8 @@ class DatasetConfig:
 
     def __post_init__(self) -> None:
         names = [fakes.folder_name for fakes in self.fakes]
+        for name in (self.name, *names):
+            require_plain_name(name)
         if twice := {name for name in names if names.count(name) > 1}:
             raise ValueError(f"two [[fakes]] are named {min(twice)!r}: give one another name")
 

@@ -146,6 +146,16 @@ class PhaseConfig:
     patience: int = 5
     hard_share: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("epochs", "crop_size", "batch_size", "steps_per_epoch", "patience"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} of a phase must be 1 or greater, got {value}")
+        if self.crop_size % CELL:
+            raise ValueError(f"crop_size must be a multiple of {CELL}, got {self.crop_size}")
+        if self.learning_rate <= 0:
+            raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
+
     def within(self, budget: Budget) -> "PhaseConfig":
         """Return this phase cut down to a budget."""
         return replace(

@@ -19,8 +19,8 @@ from training.config import (
 )
 from training.data.modalities import trainable_modality
 from training.errors import ConfigError
-from training.evaluation.metrics import METRICS
 from training.fakes.base import create
+from training.minimums import demands
 
 SYSTEMS = sorted(path.stem for path in CONFIGS_DIR.glob("*.toml"))
 DATASETS = sorted(path.stem for path in DATASETS_DIR.glob("*.toml"))
@@ -94,7 +94,7 @@ def test_a_shipped_system_loads_and_what_it_names_exists(name: str) -> None:
     assert load_dataset_config(config.dataset).name == config.dataset
     assert config.architecture.name in architectures()
     assert config.initialisation in INITIALISERS
-    assert set(config.minimums) <= set(METRICS)
+    assert len(demands(config)) == len(config.minimums)
     assert config.intended_use
 
 
@@ -194,6 +194,18 @@ def test_the_shares_of_a_single_source_are_checked_as_well(tmp_path: Path) -> No
         load_dataset_config(written(tmp_path, DATASET + own))
 
 
+@pytest.mark.parametrize("name", ["../elsewhere", "/tmp/elsewhere", "a/b", "..", ""])
+def test_the_name_of_a_data_set_or_of_its_fakes_leads_nowhere_else(
+    tmp_path: Path, name: str
+) -> None:
+    fakes = f'[[fakes]]\ngenerator = "dcgan"\nname = "{name or "/"}"\n'
+
+    with pytest.raises(ConfigError, match="cannot name a folder"):
+        load_dataset_config(written(tmp_path, DATASET.replace('"drawn"', f'"{name}"')))
+    with pytest.raises(ConfigError, match="cannot name a folder"):
+        load_dataset_config(written(tmp_path, DATASET + fakes))
+
+
 # --- settings that do not fit each other ----------------------------------------------------
 
 
@@ -206,6 +218,13 @@ def test_the_shares_of_a_single_source_are_checked_as_well(tmp_path: Path) -> No
         ("[augm", '[diagnosis]\ncolumn = "sex"\npositive = ["2"]\n[augm', "diagnosis.column"),
         ("epochs = 1", 'epochs = 1\noptimiser = "sgd"', "optimiser"),
         ("epochs = 1", 'epochs = 1\nschedule = "steps"', "schedule"),
+        ("epochs = 1", "epochs = 0", "epochs of a phase must be 1 or greater, got 0"),
+        ("batch_size = 4", "batch_size = 0", "batch_size of a phase must be 1 or greater"),
+        ("batch_size = 4", "batch_size = 3", "pairs need an even batch_size"),
+        ("crop_size = 32", "crop_size = 40", "crop_size must be a multiple of 32, got 40"),
+        ("learning_rate = 1e-3", "learning_rate = -1e-3", "learning_rate must be above 0"),
+        ("seed = 1", "seed = -1", "a seed from 0 on"),
+        ('"lung_ct_tiny"', '"../elsewhere"', "'../elsewhere' cannot name a folder"),
     ],
 )
 def test_settings_that_do_not_fit_each_other_are_refused(
