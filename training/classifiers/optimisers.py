@@ -1,7 +1,7 @@
 """The optimisers that a phase may name.
 
 AdamW has PyTorch's constants, Adam and RMSprop those of Keras, with which the source documents
-trained.
+trained. (Keras's AdamW, theirs for the ResNets from scratch, has an epsilon of 1e-7, not 1e-8.)
 """
 
 from collections.abc import Callable, Iterable

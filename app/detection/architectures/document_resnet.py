@@ -3,6 +3,7 @@
 Its printed source stacks 3, 4, 6 and 3 blocks of two 3×3 convolutions, as ResNet-34 does, not
 ResNet-50's bottlenecks, and every shortcut is a convolution. Built here as printed, after He et
 al., "Deep Residual Learning for Image Recognition", CVPR 2016, https://arxiv.org/abs/1512.03385.
+Where a stride of 2 meets an even side, Keras pads below and to the right, PyTorch all around.
 """
 
 from collections.abc import Sequence
