@@ -10,19 +10,20 @@ from app.detection.weights import LoadedDetector, active_checkpoint, load_detect
 from app.errors import VeriscanError
 from training.candidate import Candidate, checkpoint_bytes, trained_detector
 from training.classifiers.calibration import calibrate
-from training.compare import PREDICTIONS_FILE, predictions_of, read_system
 from training.data.manifest import LABELS, on_side
 from training.errors import ActivationRefusedError, PublicationRefusedError
+from training.evaluation.compare import PREDICTIONS_FILE, predictions_of, read_system
 from training.evaluation.controls import sides_of
 from training.evaluation.evaluation import Options, evaluate, write_evaluation
 from training.evaluation.left_out import left_out_file, made_with, read_left_out
 from training.evaluation.metrics import auc
-from training.evaluation.predict import predict, write_predictions
+from training.evaluation.paired import Comparison, compare_metrics
+from training.evaluation.predict import predict
+from training.evaluation.prediction_file import write_predictions
 from training.evaluation.report import Report
 from training.evaluation.robustness import Sample
 from training.evaluation.slices import slices_of
 from training.minimums import demands, missed
-from training.paired import Comparison, compare_metrics
 from training.shelf import Shelf
 from training.tables import figure_text, p_value_text
 

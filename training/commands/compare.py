@@ -24,7 +24,7 @@ def command(runs: tuple[str, ...], runs_dir: Path, out: Path | None) -> None:
     """
     if len(runs) < 2:
         raise click.UsageError("Name two systems or more.")
-    from training.compare import (
+    from training.evaluation.compare import (
         compare_systems,
         comparison_markdown,
         find_system,

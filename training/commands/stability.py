@@ -34,8 +34,8 @@ def command(dataset: str, runs_dir: Path, weights_dir: Path, per_group: int, sid
     from app.detection.weights import active_checkpoint, load_detector
     from training.config import load_dataset_config
     from training.data.manifest import on_side
+    from training.evaluation.stability import choose, judge, try_rules, write_judged
     from training.fakes.produce import read_dataset
-    from training.stability import choose, judge, try_rules, write_judged
     from training.tables import markdown_table
 
     config = load_dataset_config(dataset)

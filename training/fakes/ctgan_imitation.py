@@ -12,9 +12,9 @@ their idea; this generator keeps to their program, whose every step leaves a tra
    removal is blended over it, most in the middle, over 1.3 times the region.
 
 What differs: two dimensions in place of three, since single slices are at hand; the pixels' size
-is drawn; nodules are drawn as well (``training.fakes.nodules``), since prepared scans come without
-annotations; and an edit is painted by one of several snapshots of the network's training, so that
-detectors do not learn a single network's hand.
+is drawn; nodules are drawn as well (``training.fakes.ctgan.nodules``), since prepared scans come
+without annotations; and an edit is painted by one of several snapshots of the network's training,
+so that detectors do not learn a single network's hand.
 """
 
 from collections.abc import Sequence
@@ -27,25 +27,23 @@ from tqdm import tqdm
 
 from training.data.images import read_grey
 from training.fakes.base import Fake, Generator, changes_enough, register
-from training.fakes.cube_lessons import cube_of, drawn_nodule, lesson, sketched, window_side
-from training.fakes.cube_painters import (
+from training.fakes.ctgan.hounsfield import Hounsfield
+from training.fakes.ctgan.lessons import cube_of, drawn_nodule, lesson, sketched, window_side
+from training.fakes.ctgan.painters import (
     CUBE_SIDE,
     Apprenticeship,
     CubePainter,
     Lessons,
     condition,
 )
-from training.fakes.cube_places import (
+from training.fakes.ctgan.places import (
     KINDS_OF_EDIT,
     KINDS_OF_LESSON,
     Place,
     choose_place,
     pools,
 )
-from training.fakes.hounsfield import Hounsfield
-from training.fakes.sites import Points, lung_mask
-from training.fakes.steps import Training
-from training.fakes.touch_up import (
+from training.fakes.ctgan.touch_up import (
     Equaliser,
     Kernel,
     Units,
@@ -57,6 +55,8 @@ from training.fakes.touch_up import (
     resampled,
     spread_of_lung,
 )
+from training.fakes.sites import Points, lung_mask
+from training.fakes.steps import Training
 from training.seeding import generator_for
 
 TAMPERS = ("injection", "removal")

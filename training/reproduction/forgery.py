@@ -6,7 +6,8 @@ That is on the test side, with the network's own threshold of one half, without 
 from app.detection.card import Estimate
 from training.data.manifest import on_side
 from training.data.selection import scans_for
-from training.evaluation.predict import predict, write_predictions
+from training.evaluation.predict import predict
+from training.evaluation.prediction_file import write_predictions
 from training.evaluation.report import Report, report, write_report
 from training.reproduction.laboratory import Laboratory, Setting
 from training.reproduction.outcome import Outcome, cut_in_words, folder_of

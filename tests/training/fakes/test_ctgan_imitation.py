@@ -10,8 +10,9 @@ from tests.training.lab import SIDE, make_lung, stored
 from training.errors import GeneratorError
 from training.fakes import ctgan_imitation
 from training.fakes.base import Generator, create
-from training.fakes.ctgan_imitation import CTGANImitation
-from training.fakes.cube_painters import (
+from training.fakes.ctgan.hounsfield import LUNG_HU, SOFT_TISSUE_HU, Hounsfield
+from training.fakes.ctgan.nodules import nodule, sketch_of
+from training.fakes.ctgan.painters import (
     CUBE_SIDE,
     HOLE_SIDE,
     CubePainter,
@@ -19,8 +20,7 @@ from training.fakes.cube_painters import (
     Snapshots,
     condition,
 )
-from training.fakes.hounsfield import LUNG_HU, SOFT_TISSUE_HU, Hounsfield
-from training.fakes.nodules import nodule, sketch_of
+from training.fakes.ctgan_imitation import CTGANImitation
 from training.fakes.sites import lung_mask
 
 NAME = "ctgan_imitation"

@@ -13,8 +13,8 @@ from training.classifiers.calibration import THRESHOLD
 from training.data.manifest import LABELS
 from training.errors import PredictionsError, ScansDifferError
 from training.evaluation.metrics import METRICS, Predictions
-from training.evaluation.predict import Prediction, read_predictions
-from training.paired import Comparison, McNemar, compare_metrics, mcnemar
+from training.evaluation.paired import Comparison, McNemar, compare_metrics, mcnemar
+from training.evaluation.prediction_file import Prediction, read_predictions
 from training.runs import system_paths
 from training.tables import figure_text, markdown_table, p_value_text
 

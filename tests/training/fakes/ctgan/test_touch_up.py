@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.fakes.touch_up import (
+from training.fakes.ctgan.touch_up import (
     Equaliser,
     Kernel,
     Units,

@@ -3,10 +3,10 @@
 import numpy as np
 from scipy import ndimage
 
-from training.fakes.cube_painters import BORDER, CUBE_SIDE, HOLE_SIDE
-from training.fakes.hounsfield import LUNG_HU
-from training.fakes.nodules import nodule, sketch_of
-from training.fakes.touch_up import Units
+from training.fakes.ctgan.hounsfield import LUNG_HU
+from training.fakes.ctgan.nodules import nodule, sketch_of
+from training.fakes.ctgan.painters import BORDER, CUBE_SIDE, HOLE_SIDE
+from training.fakes.ctgan.touch_up import Units
 
 NODULE_HU = (-250.0, 80.0)
 GROUND_GLASS_HU = (-650.0, -350.0)

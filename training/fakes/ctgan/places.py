@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from training.fakes.cube_lessons import SURROUNDED
+from training.fakes.ctgan.lessons import SURROUNDED
 from training.fakes.sites import Points, sites_within
 
 MARGIN_DEPTH = 2, 12  # pixels from the lung's rim, where many nodules grow

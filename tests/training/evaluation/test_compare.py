@@ -11,15 +11,15 @@ from click.testing import CliRunner, Result
 from app.detection.card import read_card
 from tests.factories import publish_tiny_weights
 from training.cli import main
-from training.compare import compare_systems, find_system
 from training.errors import PredictionsError, ScansDifferError
-from training.evaluation.predict import Prediction, write_predictions
+from training.evaluation.compare import compare_systems, find_system
+from training.evaluation.prediction_file import Prediction, write_predictions
 from training.runs import system_paths
 
 
 @pytest.fixture(autouse=True)
 def few_rounds(few_bootstrap_rounds: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.paired.ROUNDS", 40)
+    monkeypatch.setattr("training.evaluation.paired.ROUNDS", 40)
 
 
 def predictions(seed: int, *, strength: float, count: int = 60) -> list[Prediction]:

@@ -8,7 +8,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from training.evaluation.metrics import METRICS, Predictions
-from training.paired import compare_metrics, delong_p_value, mcnemar
+from training.evaluation.paired import compare_metrics, delong_p_value, mcnemar
 
 AUC = {"auc": METRICS["auc"]}
 ACCURACY = {"accuracy": METRICS["accuracy"]}

@@ -1,0 +1,1 @@
+"""What ``training.fakes.ctgan_imitation`` is made of: CT-GAN's steps, one file each."""
