@@ -8,7 +8,7 @@ from torch import Tensor
 from app.detection.architectures import Detector
 from app.detection.weights import LoadedDetector
 from tests.factories import make_card
-from training.evaluation.predict import Prediction
+from training.evaluation.prediction_file import Prediction
 
 CARD = make_card()
 """Threshold 0.5, inconclusive from 0.3 to 0.7."""

@@ -20,7 +20,8 @@ from training.data.augment import resampled
 from training.data.manifest import Scan
 from training.evaluation.intervals import estimate
 from training.evaluation.metrics import auc, false_alarm_rate
-from training.evaluation.predict import Prediction, judge
+from training.evaluation.predict import judge
+from training.evaluation.prediction_file import Prediction
 from training.evaluation.report import predictions_of_rows
 from training.seeding import generator_for
 

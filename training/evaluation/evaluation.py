@@ -12,14 +12,8 @@ from training.errors import TooFewScansError
 from training.evaluation.controls import control_rows, controls
 from training.evaluation.examples import Example, examples
 from training.evaluation.page import write_report_page
-from training.evaluation.predict import (
-    Prediction,
-    Skipped,
-    below,
-    judge,
-    refuse_skipped,
-    write_predictions,
-)
+from training.evaluation.predict import Skipped, below, judge, refuse_skipped
+from training.evaluation.prediction_file import Prediction, write_predictions
 from training.evaluation.report import Report, report, verdicts_of, write_report
 from training.evaluation.robustness import Sample, robustness, robustness_rows
 

@@ -24,7 +24,8 @@ from training.evaluation.localisation import (
     over_scan,
     read_mask,
 )
-from training.evaluation.predict import Prediction, below, look
+from training.evaluation.predict import below, look
+from training.evaluation.prediction_file import Prediction
 from training.html import picture_uri
 
 LONGEST_SIDE_PIXELS = 320

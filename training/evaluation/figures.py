@@ -220,7 +220,7 @@ def history(rows: Sequence[Row], *, of_loss: bool) -> Markup | None:
         axes.plot(epochs, values, "o-", color=colour, linewidth=1.8, markersize=3.5, label=name)
     starts = [n for n, row in enumerate(rows, start=1) if n > 1 and row.get("epoch") == 0]
     for start in starts:
-        axes.axvline(start - 0.5, color=LINE, linewidth=1)
+        axes.axvline(start - 0.5, color=SOFT, linewidth=1, linestyle=(0, (3, 3)))
     axes.set(xlabel="epoch", ylabel="loss" if of_loss else "share or area")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(loc="best", frameon=False, labelcolor=INK)

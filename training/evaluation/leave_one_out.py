@@ -28,7 +28,7 @@ from training.evaluation.left_out import (
     read_left_out,
     write_left_out,
 )
-from training.evaluation.predict import read_predictions
+from training.evaluation.prediction_file import read_predictions
 from training.evaluation.report import figures_of_fakes, figures_of_reals
 from training.publish import evaluate_candidate
 from training.runs import SystemPaths, claim, write_whole

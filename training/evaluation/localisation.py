@@ -3,8 +3,9 @@
 Two figures for local edits. The pointing game (Zhang et al., "Top-down Neural Attention by
 Excitation Backprop", ECCV 2016) asks whether the strongest evidence lies inside the edit. IoU
 compares the edit's mask with what the heatmap lights: where evidence, brought to the scan's
-resolution, is above the detector's own threshold, which is exactly what a person is shown. Nothing
-is tuned on masks.
+resolution, is above the detector's own threshold. That is what a person is shown of a scan that is
+not called real; of one that is they see nothing, and both figures count it all the same. Nothing is
+tuned on masks.
 """
 
 from dataclasses import dataclass

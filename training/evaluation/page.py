@@ -11,8 +11,8 @@ from app.detection.card import Card, Estimate
 from app.detection.spec import modality
 from training.evaluation import figures
 from training.evaluation.examples import Example
-from training.evaluation.predict import Prediction
-from training.evaluation.report import Report, predictions_of_rows
+from training.evaluation.prediction_file import Prediction
+from training.evaluation.report import Report, pooled, predictions_of_rows
 from training.evaluation.summary import percent_of, summary, text_of
 from training.html import write_page
 
@@ -87,6 +87,7 @@ def write_report_page(
         history: Epochs of the training run.
     """
     spec = modality(card.modality)
+    counted = pooled(rows, report.set_apart)
     write_page(
         path,
         TEMPLATE,
@@ -96,14 +97,15 @@ def write_report_page(
         scans=len(rows),
         fakes=sum(row.label == "fake" for row in rows),
         patients=len({row.person for row in rows}),
+        set_apart=len(rows) - len(counted),
         summary=summary(report),
         skipped_images=sum(not one.is_judged for one in report.skipped),
         skipped_edits=sum(one.is_judged for one in report.skipped),
         tiles=_tiles(report),
         report=report,
         names=NAMES,
-        verdict_drawings=_of_verdicts(report, rows, card),
-        curve_drawings=_of_curves(rows, card),
+        verdict_drawings=_of_verdicts(report, counted, card),
+        curve_drawings=_of_curves(counted, card),
         weakness_drawings=_of_weaknesses(report),
         fall_drawing=_of_falls(report),
         history_drawings=_of_history(history),
@@ -220,11 +222,12 @@ def _of_history(history: Sequence[Mapping[str, Any]]) -> list[Drawing]:
             "Loss",
             figures.history(history, of_loss=True),
             "Falls while the network learns. Where validation rises and training falls, it learns "
-            "by heart. Grey lines part the phases.",
+            "by heart. Dashed lines part the phases.",
         ),
         (
             "Accuracy and AUC",
             figures.history(history, of_loss=False),
-            "The checkpoint of the best validation AUC is the one that was kept.",
+            "Each phase kept its best epoch: that with the highest validation AUC or, where the "
+            "system's config says so, the lowest validation loss.",
         ),
     )

@@ -24,7 +24,8 @@ from training.evaluation.metrics import (
     recall_fake,
     recall_real,
 )
-from training.evaluation.predict import Prediction, Skipped
+from training.evaluation.predict import Skipped
+from training.evaluation.prediction_file import Prediction
 
 Table = Mapping[str, Mapping[str, Estimate]]
 """Figures by row and name."""
@@ -84,6 +85,7 @@ class Report:
             resolution, by that resolution and generator.
         verdicts: How many scans of each source, and fakes of each generator, were called what.
         skipped: Scans that could not be judged, or not compared with their mask.
+        set_apart: Generators whose fakes are in none of the figures over all scans.
     """
 
     metrics: Mapping[str, Estimate]
@@ -99,6 +101,7 @@ class Report:
     controls: Table = field(default_factory=dict)
     verdicts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     skipped: Sequence[Skipped] = ()
+    set_apart: Sequence[str] = ()
 
     def to_json(self, card: Card) -> str:
         """Return the report as indented JSON, with what was measured."""
@@ -118,14 +121,11 @@ def report(
         in_distribution: Generators whose fakes count in ``metrics``; all where empty. Each
             generator has its own row besides.
     """
-    counted = [
-        row
-        for row in rows
-        if not in_distribution or row.label == "real" or row.generator in in_distribution
-    ]
     reals = [row for row in rows if row.label == "real"]
     generators = _grouped((row for row in rows if row.label == "fake"), "generator")
     sources = _grouped(reals, "source")
+    set_apart = [name for name in generators if in_distribution and name not in in_distribution]
+    counted = pooled(rows, set_apart)
     by_generator = {name: figures_of_fakes(own, reals, card) for name, own in generators.items()}
     by_source = {
         name: figures_of_reals(own, _fakes_of(name, rows), card) for name, own in sources.items()
@@ -144,7 +144,13 @@ def report(
         by_source=by_source,
         by_edit_size={name: figures_of_fakes(own, reals, card) for name, own in sizes.items()},
         verdicts=verdicts_of(rows),
+        set_apart=set_apart,
     )
+
+
+def pooled(rows: Sequence[Prediction], set_apart: Sequence[str]) -> list[Prediction]:
+    """Return the rows that figures over all scans are of: all but some generators' fakes."""
+    return [row for row in rows if row.label == "real" or row.generator not in set_apart]
 
 
 def verdicts_of(rows: Iterable[Prediction]) -> dict[str, dict[str, int]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from app.detection.card import Card, Estimate
@@ -28,7 +28,8 @@ from training.evaluation.metrics import (
     false_alarm_rate,
     miss_rate,
 )
-from training.evaluation.predict import Prediction, Variation, judge
+from training.evaluation.predict import Variation, judge
+from training.evaluation.prediction_file import Prediction
 from training.evaluation.report import Robustness, predictions_of_rows
 from training.seeding import generator_for
 
@@ -90,6 +91,27 @@ def _window(grey: Grey, _path: str, *, low: float, high: float) -> Grey:
     return _in_8_bits((grey - low) / (high - low))
 
 
+def _marker(grey: Grey, path: str) -> Grey:
+    """Print a side marker near the left or the right border; each scan has its own place."""
+    rng = generator_for("robustness marker", path)
+    image = Image.fromarray(np.round(grey * 255).astype(np.uint8))
+    place = image.width * rng.choice([0.04, 0.85]), image.height * rng.uniform(0.05, 0.85)
+    font = ImageFont.load_default(max(6, image.height // 10))
+    ImageDraw.Draw(image).text(place, str(rng.choice(["L", "R"])), fill=255, font=font)
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
+
+
+def _frame(grey: Grey, _path: str, *, share: float) -> Grey:
+    """Lay black around a scan, ``share`` of its sides on each."""
+    return np.pad(grey, [(round(share * length),) * 2 for length in grey.shape])
+
+
+def _local_contrast(grey: Grey, _path: str, *, gain: float) -> Grey:
+    """Raise what differs from its surroundings, as viewers do that equalise contrast."""
+    surroundings = ndimage.gaussian_filter(grey, max(grey.shape) / 28)
+    return _in_8_bits(grey + gain * (grey - surroundings))
+
+
 def _in_8_bits(grey: NDArray[np.floating]) -> Grey:
     return (np.round(np.clip(grey, 0, 1) * 255) / 255).astype(np.float32)
 
@@ -116,6 +138,9 @@ VARIATIONS: Mapping[str, Variation] = {
     "wider window": partial(_window, low=-0.15, high=1.15),
     "brighter window": partial(_window, low=-0.1, high=0.9),
     "darker window": partial(_window, low=0.1, high=1.1),
+    "local contrast raised": partial(_local_contrast, gain=1.0),
+    "side marker": _marker,
+    "black frame": partial(_frame, share=0.1),
 }
 """What is done to the scans, by name. Shares of the range are of grey values in [0, 1]."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from training.config import load_dataset_config
 from training.data.manifest import Scan, on_side, read_manifest
+from training.data.rows import require_each_once
 from training.data.sources.base import read_source
 from training.errors import OtherModalityError, SourceError, TooFewScansError
 from training.evaluation.controls import sides_of
@@ -33,9 +34,11 @@ def of_manifest(manifest: Path, modality: str) -> Subjects:
     """Return the scans of a CSV.
 
     Raises:
-        ManifestError: It cannot be used.
+        ManifestError: It cannot be used, or an image stands there twice and would count twice.
     """
-    return Subjects(scans=read_manifest(manifest, modality=modality), index=manifest)
+    scans = read_manifest(manifest, modality=modality)
+    require_each_once(manifest, [(scan.path.name, scan.path) for scan in scans])
+    return Subjects(scans=scans, index=manifest)
 
 
 def of_folder(folder: Path) -> Subjects:

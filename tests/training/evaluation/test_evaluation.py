@@ -20,7 +20,8 @@ from training.evaluation.evaluation import (
     read_history,
     write_evaluation,
 )
-from training.evaluation.predict import judge, read_predictions
+from training.evaluation.predict import judge
+from training.evaluation.prediction_file import read_predictions
 from training.evaluation.robustness import VARIATIONS, Sample
 
 pytestmark = pytest.mark.usefixtures("few_bootstrap_rounds")

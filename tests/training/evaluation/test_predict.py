@@ -14,15 +14,9 @@ from tests.training.lab import a_scan
 from training.data.images import write_grey
 from training.data.manifest import Scan
 from training.errors import ManifestError, PredictionsError
-from training.evaluation.predict import (
-    EDIT_RADIUS_PIXELS,
-    Prediction,
-    Skipped,
-    judge,
-    predict,
-    read_predictions,
-    write_predictions,
-)
+from training.evaluation.localisation import EDIT_RADIUS_PIXELS
+from training.evaluation.predict import Skipped, judge, predict
+from training.evaluation.prediction_file import Prediction, read_predictions, write_predictions
 
 
 def dark_with_light(

@@ -1,4 +1,5 @@
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -6,7 +7,9 @@ import pytest
 
 from tests.training.evaluation_lab import CARD, a_row
 from training.evaluation.metrics import METRICS
-from training.evaluation.predict import Prediction, Skipped
+from training.evaluation.page import write_report_page
+from training.evaluation.predict import Skipped
+from training.evaluation.prediction_file import Prediction
 from training.evaluation.report import Report, edit_size, report, write_report
 
 pytestmark = pytest.mark.usefixtures("few_bootstrap_rounds")
@@ -68,6 +71,26 @@ def test_the_overall_figures_are_of_the_generators_that_are_in_distribution() ->
     assert measured.metrics["recall_fake"].value == 1.0
     assert sum(measured.confusion.values()) == 18
     assert set(measured.auc_by_generator) == {"easy", "hard"}
+    assert measured.set_apart == ["hard"]
+
+
+def test_the_curves_of_the_page_are_of_the_same_scans_as_its_figures(tmp_path: Path) -> None:
+    easy_alone = [row for row in rows() if row.generator != "hard"]
+    whole, part = (report(r, CARD, in_distribution=["easy"]) for r in (rows(), easy_alone))
+
+    write_report_page(tmp_path / "whole.html", whole, rows(), CARD)
+    write_report_page(tmp_path / "part.html", part, easy_alone, CARD)
+
+    drawings = "ROC|Precision|Reliability|Risk|Probabilities"
+    shown = {path.stem: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()}
+    curves = {
+        name: re.findall(rf'<svg role="img" aria-label="(?:{drawings}).*?</svg>', page, re.DOTALL)
+        for name, page in shown.items()
+    }
+    assert len(curves["whole"]) == 5
+    assert curves["whole"] == curves["part"]
+    assert "fakes by hard stand by themselves" in shown["whole"]
+    assert "stand by themselves" not in shown["part"]
 
 
 @pytest.mark.parametrize("label", ["real", "fake"])

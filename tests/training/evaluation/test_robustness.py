@@ -54,6 +54,7 @@ def test_a_change_changes_something_but_not_much(name: str) -> None:
         ("scaled to 200 %", 192),
         ("cropped to 90 %", 86),
         ("cropped to 80 %", 76),
+        ("black frame", 116),
     ],
 )
 def test_scaling_and_cropping_change_the_size(name: str, side: int) -> None:
@@ -65,6 +66,15 @@ def test_noise_is_the_same_every_time_but_not_on_every_scan() -> None:
 
     np.testing.assert_array_equal(noise(LUNG, "a.png"), noise(LUNG, "a.png"))
     assert not np.array_equal(noise(LUNG, "a.png"), noise(LUNG, "b.png"))
+
+
+def test_a_side_marker_is_a_bright_letter_whose_place_depends_on_the_scan() -> None:
+    marked, again, other = (VARIATIONS["side marker"](LUNG, path) for path in "aab")
+
+    np.testing.assert_array_equal(marked, again)
+    assert not np.array_equal(marked, other)
+    assert marked[marked != LUNG].min() > 0
+    assert 0.0003 < (marked > LUNG + 0.2).mean() < 0.02
 
 
 def test_a_window_moves_grey_values_as_its_name_says() -> None:
