@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -145,19 +146,35 @@ def test_the_run_that_is_killed_has_something_to_remember(unbroken: SystemPaths)
     assert lines[-1]["learning_rate"] < lines[0]["learning_rate"]
 
 
-@pytest.mark.parametrize("launcher", ["lightning", "torchrun"])
-def test_two_processes_train_one_network(system: Path, tmp_path: Path, launcher: str) -> None:
-    limits = ["--max-epochs", "2" if launcher == "torchrun" else "1"]
-    options = ["--accelerator", "cpu", "--devices", "2", *limits]
-    arguments = command(system, *options)
-    if launcher == "torchrun":
-        arguments = ["-m", "torch.distributed.run", "--nproc-per-node=2", *arguments]
-    process = started(arguments, tmp_path / "log")
+def test_two_processes_train_one_network(system: Path, tmp_path: Path) -> None:
+    options = ["--accelerator", "cpu", "--devices", "2", "--max-epochs", "1"]
+    process = started(command(system, *options), tmp_path / "log")
 
     assert process.wait(200) == 0, (tmp_path / "log").read_text()
-    name = f"lung_ct_killed-{limits[1]}epochs"
-    paths = system_paths(system.parent / "runs", name)
+    assert_one_network(system, epochs=1, log=(tmp_path / "log").read_text())
+
+
+def test_two_machines_train_one_network_through_torchrun(system: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meeting = ["--master-addr=127.0.0.1", f"--master-port={free.getsockname()[1]}"]
+    torchrun = ["-m", "torch.distributed.run", "--nnodes=2", "--nproc-per-node=1", *meeting]
+    options = ["--accelerator", "cpu", "--nodes", "2", "--max-epochs", "2"]
+    logs = [tmp_path / "first", tmp_path / "second"]
+    machines = [
+        started([*torchrun, f"--node-rank={rank}", *command(system, *options)], log)
+        for rank, log in enumerate(logs)
+    ]
+
+    ended = [machine.wait(200) for machine in machines]
+
+    told = "".join(log.read_text() for log in logs)
+    assert ended == [0, 0], told
+    assert_one_network(system, epochs=2, log=told)
+
+
+def assert_one_network(system: Path, *, epochs: int, log: str) -> None:
+    paths = system_paths(system.parent / "runs", f"lung_ct_killed-{epochs}epochs")
     tensors = safetensors.torch.load_file(paths.best_checkpoint)
     assert all(torch.isfinite(t).all() for t in tensors.values() if t.is_floating_point())
-    assert len(history_of(paths).splitlines()) == int(limits[1])
-    assert (tmp_path / "log").read_text().count("Best checkpoint") == 1
+    assert len(history_of(paths).splitlines()) == epochs
+    assert log.count("Best checkpoint") == 1
