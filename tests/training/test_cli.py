@@ -116,6 +116,22 @@ def test_a_damaged_scan_is_one_line(tmp_path: Path, manifest: Path) -> None:
     assert_is_one_line(result, "scan1.png", "damaged")
 
 
+def test_shares_of_a_source_that_is_not_there_are_noticed(tmp_path: Path, manifest: Path) -> None:
+    config = tmp_path / "own.toml"
+    shares = "train = 0.5\nvalidation = 0.25\ntest = 0.25\n"
+    config.write_text(
+        f'name = "own"\nmodality = "lung_ct"\nseed = 1\n[sides]\n{shares}'
+        f"[own_sides.drawn]\n{shares}[own_sides.ctgn]\n{shares}",
+        encoding="utf-8",
+    )
+
+    result = run("prepare", "--dataset", config, "--manifest", manifest, "--runs", tmp_path)
+
+    assert result.exit_code == 0
+    assert "own_sides names 'ctgn', but no scan is from there." in result.stderr
+    assert "'drawn'" not in result.stderr
+
+
 def test_a_stage_out_of_order_is_one_line(tmp_path: Path) -> None:
     runs = ("--runs", tmp_path / "runs")
 
@@ -195,6 +211,16 @@ def test_the_folder_may_be_the_one_that_the_command_is_run_in(
     result = run("evaluate", "--weights", ".", "--manifest", manifest, "--out", tmp_path / "out")
 
     assert result.exit_code == 0, result.output
+
+
+def test_an_image_that_stands_twice_is_not_counted_twice(tmp_path: Path, weights: Path) -> None:
+    manifest = make_manifest(tmp_path, 2)
+    with manifest.open("a", encoding="utf-8") as file:
+        file.write("scan1.png,real,drawn,p1\n")
+
+    result = run("evaluate", "--weights", weights / "lung_ct", "--manifest", manifest)
+
+    assert_is_one_line(result, "scan1.png is listed twice")
 
 
 def test_any_manifest_with_four_columns_is_evaluated(tmp_path: Path, weights: Path) -> None:
