@@ -37,7 +37,7 @@ def command(
     """Fit a gate on the training sides, measure it on held-out images and publish it.
 
     It goes beside the checkpoints of the modality and does not depend on them. Its trunk is
-    MobileNetV2 as ImageNet left it; only the last layer is fitted.
+    MobileNetV2 as ImageNet left it; only what reads its features is fitted.
     """
     from training.gate.images import foreign_images, right_images
     from training.gate.publish import GateRecipe, publish_gate

@@ -11,7 +11,7 @@ from app.detection.card import Estimate
 from training.evaluation.intervals import estimate_mean
 from training.gate.collection import DRAWN, LOOKALIKE, PLAIN, VARIED, Collection
 from training.gate.drawn import DRAWN_WITH_PICTURES
-from training.gate.fit import Line, fit_line
+from training.gate.fit import Rule, fit_rule
 
 STOPPED_OF_FOREIGN = 0.99
 STOPPED_OF_RIGHT = 0.005
@@ -30,21 +30,20 @@ class Measured:
     rightly_stopped: Mapping[str, Estimate]
 
 
-def fit(collection: Collection, without: Mask | None = None, start: Line | None = None) -> Line:
-    """Fit a line to the training side.
+def fit(collection: Collection, without: Mask | None = None) -> Rule:
+    """Fit a rule to the training side.
 
     Args:
         collection: All images.
         without: Of which images fitting sees nothing, shape ``[N]``.
-        start: See ``fit_line``.
     """
     chosen = collection.side == "train"
     if without is not None:
         chosen &= ~without
-    return fit_line(collection.features[chosen], ~collection.is_right[chosen], start)
+    return fit_rule(collection.features[chosen], ~collection.is_right[chosen])
 
 
-def choose_threshold(collection: Collection, line: Line) -> float:
+def choose_threshold(collection: Collection, rule: Rule) -> float:
     """Choose the least likeness that passes, on the validation side.
 
     As lenient as stopping 99 % of the other images allows, and never so strict that more than one
@@ -54,7 +53,7 @@ def choose_threshold(collection: Collection, line: Line) -> float:
         A likeness in [0.5, 1).
     """
     held = (collection.side == "validation") & (collection.form != LOOKALIKE)
-    logits = line.logits(collection.features)
+    logits = rule.logits(collection.features)
     foreign = logits[held & ~collection.is_right]
     right = logits[held & collection.is_right & (collection.form == PLAIN)]
     strict = float(np.quantile(foreign, 1 - STOPPED_OF_FOREIGN))
@@ -67,13 +66,13 @@ def likeness(logit: float) -> float:
     return float(1 / (1 + np.exp(logit)))
 
 
-def measure(collection: Collection, line: Line, threshold: float) -> Measured:
+def measure(collection: Collection, rule: Rule, threshold: float) -> Measured:
     """Measure a gate on the test side, and the same recipe on kinds that it has not seen.
 
-    For each source, generator and kind of image the line is fitted once more without it, and those
+    For each source, generator and kind of image the rule is fitted once more without it, and those
     images, whatever their side, meet the published threshold.
     """
-    stopped = _stopped(collection, line, threshold)
+    stopped = _stopped(collection, rule, threshold)
     groups = _groups(collection)
     shares = {
         True: {name: _share(collection, stopped, of) for name, of in groups[True].items()},
@@ -83,15 +82,15 @@ def measure(collection: Collection, line: Line, threshold: float) -> Measured:
         # Fakes were made of scans of the source, or by generators that had learned from it.
         drops_fakes = turn.is_right and not collection.is_fake[turn.unseen].any()
         unseen = turn.unseen | collection.is_fake if drops_fakes else turn.unseen
-        without = fit(collection, without=unseen, start=line)
+        without = fit(collection, without=unseen)
         stopped = _stopped(collection, without, threshold)
         of = turn.unseen & np.isin(collection.form, [PLAIN, DRAWN])
         shares[turn.is_right][f"{turn.name}, never fitted"] = _share(collection, stopped, of)
     return Measured(wrongly_stopped=shares[True], rightly_stopped=shares[False])
 
 
-def _stopped(collection: Collection, line: Line, threshold: float) -> NDArray[np.float64]:
-    likenesses = 1 / (1 + np.exp(np.clip(line.logits(collection.features), -60, 60)))
+def _stopped(collection: Collection, rule: Rule, threshold: float) -> NDArray[np.float64]:
+    likenesses = 1 / (1 + np.exp(np.clip(rule.logits(collection.features), -60, 60)))
     return (likenesses < threshold).astype(np.float64)
 
 
@@ -133,13 +132,14 @@ def _turns(c: Collection) -> Iterator[_Turn]:
         is_enough = (of & shown).sum() >= LEAST_FOR_LEAVING_OUT
         if is_enough and (scans & ~of & (c.side == "train")).any():
             yield _Turn(f"source {kind}", is_right=True, unseen=of)
-    for kind in _kinds(c, c.is_fake):
+    for kind in _kinds(c, c.is_fake & shown):
         yield _Turn(f"fakes of {kind}", is_right=True, unseen=c.is_fake & (c.kind == kind))
     for kind in _kinds(c, ~c.is_right & (c.form == PLAIN)):
         # What was drawn with pictures of the kind would show it after all.
         shows_it = (c.form == LOOKALIKE) & (c.kind == DRAWN_WITH_PICTURES)
         yield _Turn(kind, is_right=False, unseen=(~c.is_right & (c.kind == kind)) | shows_it)
-    yield _Turn("all drawings", is_right=False, unseen=np.isin(c.form, [DRAWN, LOOKALIKE]))
+    drawings = ~c.is_right & np.isin(c.form, [DRAWN, LOOKALIKE])
+    yield _Turn("all drawings", is_right=False, unseen=drawings)
 
 
 def _kinds(c: Collection, of: Mask) -> list[str]:

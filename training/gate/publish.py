@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 from app.detection.architectures import build
-from app.detection.architectures.heads import LinearHeadDetector
+from app.detection.architectures.gatekeeper import Gatekeeper
 from app.detection.card import ArchitectureSpec, DataSource, PreprocessingSpec
 from app.detection.gate import GATE_PREPROCESSING_VERSION
 from app.detection.gate_card import GATE_NAME, GateCard
@@ -22,7 +22,7 @@ from training.classifiers.initialisation import initialise
 from training.data.splits import SIDES
 from training.errors import ConfigError, PublicationRefusedError
 from training.gate.collection import Amounts, collect, feature_reader, thinned
-from training.gate.fit import rounded, set_head
+from training.gate.fit import DIRECTIONS, rounded, set_head
 from training.gate.images import GateImage, read_thumbnails
 from training.gate.measure import (
     ALL_FOREIGN,
@@ -34,7 +34,9 @@ from training.gate.measure import (
 )
 from training.runs import write_whole
 
-ARCHITECTURE = ArchitectureSpec(name="mobilenet_v2", arguments={"dropout": 0.0, "sharpness": 0.0})
+ARCHITECTURE = ArchitectureSpec(
+    name="mobilenet_v2_gatekeeper", arguments={"directions": DIRECTIONS}
+)
 LIMITS = (
     "It looks at a small grey thumbnail: it tells kinds of image apart, not good scans from bad.",
     "It has seen few kinds of medical image. Others that resemble the modality, such as "
@@ -87,11 +89,11 @@ def publish_gate(recipe: GateRecipe, images: Sequence[GateImage], weights_dir: P
         amounts=recipe.amounts,
         seed=recipe.seed,
     )
-    line = fit(collection)
-    threshold = choose_threshold(collection, line)
-    measured = measure(collection, line, threshold)
+    rule = fit(collection)
+    threshold = choose_threshold(collection, rule)
+    measured = measure(collection, rule, threshold)
     _check(recipe, measured)
-    set_head(network, line)
+    set_head(network, rule)
     data = safetensors.torch.save(
         {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
     )
@@ -121,10 +123,10 @@ def publish_gate(recipe: GateRecipe, images: Sequence[GateImage], weights_dir: P
     return card
 
 
-def _untrained(recipe: GateRecipe) -> tuple[LinearHeadDetector, PreprocessingSpec]:
+def _untrained(recipe: GateRecipe) -> tuple[Gatekeeper, PreprocessingSpec]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        network = cast(LinearHeadDetector, build(ARCHITECTURE))
+        network = cast(Gatekeeper, build(ARCHITECTURE))
     preprocessing = PreprocessingSpec(
         image_size=recipe.image_size,
         mean=IMAGENET_MEAN,

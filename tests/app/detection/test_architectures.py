@@ -47,6 +47,7 @@ CASES = {
     "inception_v3_dense": Case(DENSE | {"image_size": 128}, cells=2, size=128, pools=False),
     "mobilenet_v2": Case({}, cells=2),
     "mobilenet_v2_dense": Case(DENSE, cells=2, pools=False),
+    "mobilenet_v2_gatekeeper": Case({"directions": 8}, cells=1, pools=False),
     "noise_residual": Case({}, cells=8),
     "patch_mil": Case({"patch_size": 32}, cells=2, pools=False),
     "plain_cnn": Case({"widths": [4, 8, 8]}, cells=8),

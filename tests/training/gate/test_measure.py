@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from training.gate.collection import DRAWN, LOOKALIKE, PLAIN, VARIED, Collection
-from training.gate.fit import fit_line
+from training.gate.fit import fit_rule
 from training.gate.measure import ALL_FOREIGN, ALL_SCANS, choose_threshold, fit, likeness, measure
 
 SIDES = ("train", "train", "validation", "test")
@@ -22,6 +22,7 @@ def collection(per_kind: int = 80) -> Collection:
         ("chest", PLAIN, False, False, 1.5),
         ("blank", DRAWN, False, False, 2.5),
         ("phantom", LOOKALIKE, False, False, 1.0),
+        ("coarse_scan", LOOKALIKE, True, True, -1.5),
     ]
     rows = [row for row in kinds for _ in range(per_kind)]
     features = rng.normal(0, 0.5, (len(rows), 6)).astype(np.float32)
@@ -39,7 +40,7 @@ def collection(per_kind: int = 80) -> Collection:
     )
 
 
-def test_the_line_separates_what_can_be_separated() -> None:
+def test_the_rule_separates_what_can_be_separated() -> None:
     images = collection()
 
     logits = fit(images).logits(images.features)
@@ -47,33 +48,36 @@ def test_the_line_separates_what_can_be_separated() -> None:
     assert ((logits > 0) == ~images.is_right).mean() > 0.99
 
 
-def test_a_warm_start_leads_to_the_same_line() -> None:
+def test_what_is_like_nothing_that_was_fitted_is_told_by_its_distance() -> None:
     images = collection()
-    cold = fit_line(images.features, ~images.is_right)
+    rule = fit_rule(images.features, ~images.is_right)
+    right = images.features[images.is_right].mean(0)
+    away = np.array([0, 0, 30, 0, 0, 0], np.float32)
 
-    warm = fit_line(images.features, ~images.is_right, start=cold)
+    here, *elsewhere = rule.logits(np.stack([right, right + away, right - away]))
 
-    assert np.allclose(warm.weights, cold.weights, atol=0.02)
+    # Along a line one of the two would be as much more likely as the other is less.
+    assert np.mean(elsewhere) > here + 1
 
 
 def test_the_threshold_is_lenient_and_never_below_one_half() -> None:
     images = collection()
-    line = fit(images)
+    rule = fit(images)
 
-    threshold = choose_threshold(images, line)
+    threshold = choose_threshold(images, rule)
 
     assert 0.5 <= threshold < 1
     right = images.is_right & (images.form == PLAIN)
-    logits = line.logits(images.features)
+    logits = rule.logits(images.features)
     passing = np.array([likeness(logit) >= threshold for logit in logits[right]])
     assert passing.mean() > 0.99
 
 
 def test_every_kind_has_its_figure_and_its_turn_of_being_left_out() -> None:
     images = collection()
-    line = fit(images)
+    rule = fit(images)
 
-    measured = measure(images, line, 0.5)
+    measured = measure(images, rule, 0.5)
 
     assert list(measured.wrongly_stopped) == [
         ALL_SCANS,
