@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torchvision.transforms.v2 import functional
 from tqdm import tqdm
 
-from app.detection.architectures.heads import LinearHeadDetector
+from app.detection.architectures.gatekeeper import Gatekeeper
 from app.detection.card import PreprocessingSpec
 from app.detection.preprocessing import normalise
-from training.gate.drawn import DRAWINGS, DRAWN_WITH_PICTURES, LOOKALIKES, draw
+from training.gate.drawn import COARSE_SCAN, DRAWINGS, DRAWN_WITH_PICTURES, LOOKALIKES, draw
 from training.gate.images import GateImage
 from training.gate.vary import vary
 from training.seeding import generator_for
@@ -35,11 +35,11 @@ class Amounts:
         varied: Images of one kind at random variations, about.
         copies: Variations of one image, at most.
         drawn: Of each drawing, half of them varied.
-        lookalike: Of each lookalike, all varied.
+        lookalike: Of each lookalike and of scans drawn coarsely, all varied.
     """
 
-    plain: int = 2500
-    varied: int = 1000
+    plain: int = 1000
+    varied: int = 400
     copies: int = 3
     drawn: int = 80
     lookalike: int = 200
@@ -142,14 +142,19 @@ def _chosen(images: Sequence[GateImage], amounts: Amounts, seed: int) -> list[_I
 def _drawn(
     images: Sequence[GateImage], thumbnails: Thumbnails, amounts: Amounts, seed: int
 ) -> tuple[list[_Item], list[NDArray[np.uint8]]]:
-    """Draw what is no scan; what goes into a drawing stands on the training side."""
+    """Draw what is no scan, and scans as poor generators do.
+
+    What goes into a drawing stands on the training side. The scans are authentic, so that leaving
+    out a generator leaves nothing of it in the drawings.
+    """
     trains = np.array([i.side == "train" for i in images])
     right = np.array([i.is_right for i in images])
-    scans, others = thumbnails[trains & right], thumbnails[trains & ~right]
+    fake = np.array([i.is_fake for i in images])
+    scans, others = thumbnails[trains & right & ~fake], thumbnails[trains & ~right]
     items: list[_Item] = []
     made: list[NDArray[np.uint8]] = []
     orders = [(name, DRAWN, amounts.drawn) for name in DRAWINGS]
-    orders += [(name, LOOKALIKE, amounts.lookalike) for name in LOOKALIKES]
+    orders += [(name, LOOKALIKE, amounts.lookalike) for name in (*LOOKALIKES, COARSE_SCAN)]
     for name, form, count in orders:
         pictures = others if name == DRAWN_WITH_PICTURES else scans
         for number in range(count):
@@ -165,7 +170,8 @@ def _drawing_image(name: str, form: str, number: int) -> GateImage:
     sides = ("train",) if form == LOOKALIKE else ("train", "train", "validation", "test")
     return GateImage(
         path=NOWHERE,
-        is_right=False,
+        is_right=name == COARSE_SCAN,
+        is_fake=name == COARSE_SCAN,
         kind=name,
         person=f"{name}/{number}",
         side=sides[number // 2 % len(sides)],
@@ -173,7 +179,7 @@ def _drawing_image(name: str, form: str, number: int) -> GateImage:
 
 
 def feature_reader(
-    network: LinearHeadDetector, preprocessing: PreprocessingSpec
+    network: Gatekeeper, preprocessing: PreprocessingSpec
 ) -> Callable[[Thumbnails], Features]:
     """Return what turns thumbnails into the features that the network's head reads, averaged.
 

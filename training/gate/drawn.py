@@ -1,7 +1,8 @@
 """Images that are no scans, drawn: noise, blanks, pages, charts, and some that resemble scans.
 
 The last are what a gate would otherwise learn too little of: bodies without the right anatomy,
-photographs cut to the outline of a body, and scans in pieces.
+photographs cut to the outline of a body, scans in pieces, scans whose lungs are filled. A scan
+drawn coarsely, in contrast, is what the gate must let pass.
 """
 
 from collections.abc import Callable, Mapping
@@ -21,6 +22,11 @@ Grey = NDArray[np.floating]
 Pictures = NDArray[np.uint8]
 Draw = Callable[[np.random.Generator, Pictures], Grey]
 
+HOLLOW_SHARES = (0.12, 0.75)
+"""Share of a body that is hollow, least and most, where it is worth filling."""
+HOLLOW_GREY = 0.5
+"""Hollows are at most this bright on average, in shares of the flesh around them."""
+
 ROWS, COLUMNS = np.mgrid[-1 : 1 : SIDE_PIXELS * 1j, -1 : 1 : SIDE_PIXELS * 1j]
 
 
@@ -28,7 +34,7 @@ def draw(name: str, rng: np.random.Generator, pictures: Pictures) -> NDArray[np.
     """Draw one image.
 
     Args:
-        name: A key of ``DRAWINGS`` or ``LOOKALIKES``.
+        name: A key of ``DRAWINGS`` or ``LOOKALIKES``, or ``COARSE_SCAN``.
         rng: Source of chance.
         pictures: Thumbnails to draw with, uint8, shape ``[N, 160, 160]``: of scans for pages and
             scans in pieces, of other images for those in a body's outline.
@@ -36,7 +42,7 @@ def draw(name: str, rng: np.random.Generator, pictures: Pictures) -> NDArray[np.
     Returns:
         Grey values, uint8, shape ``[160, 160]``.
     """
-    grey = {**DRAWINGS, **LOOKALIKES}[name](rng, pictures)
+    grey = {**DRAWINGS, **LOOKALIKES, COARSE_SCAN: _coarse_scan}[name](rng, pictures)
     return np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)
 
 
@@ -202,6 +208,60 @@ def _scan_in_pieces(rng: np.random.Generator, pictures: Pictures) -> Grey:
     return mixed.reshape(SIDE_PIXELS, SIDE_PIXELS) / 255
 
 
+def _filled_scan(rng: np.random.Generator, pictures: Pictures) -> Grey:
+    """A scan whose hollows, such as lungs, are filled: a body like any other part of it.
+
+    Half of them are shown as through a window for soft tissue. Without a scan that has hollows
+    another one comes in pieces.
+    """
+    for _ in range(8):
+        scan = pictures[rng.integers(len(pictures))] / 255
+        flesh = scan > rng.uniform(0.4, 0.6)
+        body = ndimage.binary_fill_holes(ndimage.binary_closing(flesh, iterations=3))
+        hollow = ndimage.binary_dilation(body & ~flesh, iterations=3) & body
+        share = hollow.sum() / max(1, body.sum())
+        if HOLLOW_SHARES[0] < share < HOLLOW_SHARES[1]:
+            level = float(np.median(scan[flesh]))
+            if scan[hollow].mean() < HOLLOW_GREY * level:
+                break
+    else:
+        return _scan_in_pieces(rng, pictures)
+    filled = ndimage.gaussian_filter(_viscera(rng, level), 0.7)
+    share = ndimage.gaussian_filter(hollow.astype(float), 1)
+    grey = scan * (1 - share) + filled * share
+    if rng.random() < 0.5:
+        return grey
+    low, high = level - rng.uniform(0.08, 0.3), level + rng.uniform(0.05, 0.25)
+    return (grey - low) / (high - low)
+
+
+def _viscera(rng: np.random.Generator, level: float) -> Grey:
+    """Organs that are nearly as bright as the flesh around them, and some gas."""
+    few = int(rng.integers(6, 80))
+    clouds = ndimage.zoom(
+        rng.normal(size=(few, few)), SIDE_PIXELS / few, order=1, grid_mode=True, mode="grid-wrap"
+    )
+    grey = level + rng.uniform(0, 0.06) * clouds
+    for _ in range(int(rng.integers(0, 10))):
+        row, column = rng.uniform(-0.6, 0.6, 2)
+        height, width = rng.uniform(0.05, 0.45, 2)
+        organ = ((ROWS - row) / height) ** 2 + ((COLUMNS - column) / width) ** 2 < 1
+        is_gas = organ.mean() < 0.04 and rng.random() < 0.2
+        inside = rng.uniform(0, 0.2) if is_gas else level + rng.normal(0, 0.07)
+        grey = np.where(organ, inside, grey)
+    return grey
+
+
+def _coarse_scan(rng: np.random.Generator, pictures: Pictures) -> Grey:
+    """A scan as a poor generator draws it: the large forms, and its texture in disorder."""
+    scan = pictures[rng.integers(len(pictures))] / 255
+    forms = ndimage.gaussian_filter(scan, rng.uniform(1.5, 5))
+    texture = np.abs(np.fft.fft2(scan - ndimage.gaussian_filter(scan, 2)))
+    phases = np.angle(np.fft.fft2(rng.normal(size=scan.shape)))
+    disorder = np.fft.ifft2(texture * np.exp(1j * phases)).real
+    return np.asarray(forms + rng.uniform(0.3, 1.5) * disorder)
+
+
 DRAWINGS: Mapping[str, Draw] = MappingProxyType(
     {
         "white_noise": _white_noise,
@@ -225,6 +285,11 @@ LOOKALIKES: Mapping[str, Draw] = MappingProxyType(
         "phantom": _phantom,
         DRAWN_WITH_PICTURES: _picture_in_body,
         "scan_in_pieces": _scan_in_pieces,
+        "filled_scan": _filled_scan,
     }
 )
 """Images that nobody would send, for fitting alone."""
+
+COARSE_SCAN = "coarse_scan"
+"""What is drawn of scans for the gate to let pass, so that it passes whole synthetic scans whose
+generator it has not seen; for fitting alone."""
