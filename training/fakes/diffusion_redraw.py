@@ -22,7 +22,7 @@ from training.fakes.squares import to_square_bytes
 from training.seeding import generator_for
 
 FEWEST_STEPS, MOST_STEPS = 3, 8
-MARGIN = 8  # pixels, mirrored around the scan: a network draws badly at the very border
+LEAST_MARGIN = 8  # pixels, mirrored around a scan: a network draws badly at the very border
 KERNELS = ("bilinear", "bicubic")
 
 
@@ -59,6 +59,8 @@ class DiffusionRedraw(Generator):
         if not 0 < self.least_noise <= self.most_noise <= 1:
             raise ValueError(f"noise_range must lie in (0, 1] and rise, got {list(noise_range)}")
         self.steps, self.batch_size = steps, batch_size
+        # What is added has to halve as often as the sides do.
+        self.margin = max(LEAST_MARGIN, 2 ** (len(multiples) - 1))
         self.denoiser = Denoiser(
             sides=sides, width=width, multiples=multiples, most_noise=self.most_noise
         )
@@ -76,14 +78,17 @@ class DiffusionRedraw(Generator):
         rng = generator_for("diffusion_redraw", seed)
         side = self.denoiser.draw_side(rng)
         square = to_square_bytes(original, side)[None].float() / 127.5 - 1
-        square = functional.pad(square, [MARGIN] * 4, mode="reflect")
+        square = functional.pad(square, [self.margin] * 4, mode="reflect")
         redrawn = self.denoiser.redraw(
             square,
             noise(square.shape, seed=seed),
             share=float(np.exp(rng.uniform(*np.log((self.least_noise, self.most_noise))))),
             steps=int(rng.integers(FEWEST_STEPS, MOST_STEPS + 1)),
-        )[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+        )
+        inside = slice(self.margin, -self.margin)
         kernel = str(rng.choice(KERNELS))
-        scaled = functional.interpolate(redrawn, original.shape, mode=kernel, align_corners=False)
+        scaled = functional.interpolate(
+            redrawn[..., inside, inside], original.shape, mode=kernel, align_corners=False
+        )
         grey = ((scaled[0, 0] + 1) / 2).clamp(0, 1).cpu().numpy()
         return Fake(grey=grey, tamper="redrawn", drawn_side=side)

@@ -50,6 +50,15 @@ def test_a_scan_that_is_no_square_keeps_its_shape(scans: list[Path], tmp_path: P
     assert fake.grey.shape == oblong.shape
 
 
+def test_a_network_of_many_resolutions_redraws_as_well() -> None:
+    deep = create(NAME, {**TINY, "sides": [64], "multiples": [1, 1, 1, 1, 1, 1]})
+
+    fake = deep.make(stored(make_lung(0)), seed=1)
+
+    assert fake is not None
+    assert fake.grey.shape == make_lung(0).shape
+
+
 def test_there_is_nothing_to_redraw_without_an_original() -> None:
     with pytest.raises(ValueError, match="nothing to redraw"):
         create(NAME, TINY).make(None, seed=1)
