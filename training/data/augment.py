@@ -57,7 +57,9 @@ def vary_appearance(
         else:
             grey = _windowed(grey, strength)
     if raised[0] < config.local_contrast:
-        grey = _with_local_contrast(grey, spread=4 * 4 ** float(raised[1]), gain=float(raised[2]))
+        grey = with_local_contrast(
+            grey, spread=4 * 4 ** float(raised[1]), gain=1.5 * float(raised[2])
+        )
     if chances[1] < config.resample:
         floor = LOCAL_EDIT_MIN_RESOLUTION if keep_detail else config.min_resolution
         share = floor ** float(strength[3])
@@ -152,6 +154,14 @@ def resampled(
     return large[0, 0].clamp(0, 1).numpy()
 
 
+def with_local_contrast(
+    grey: NDArray[np.float32], *, spread: float, gain: float
+) -> NDArray[np.float32]:
+    """Add ``gain`` times what differs from the surroundings, a Gaussian of ``spread`` pixels."""
+    surroundings = ndimage.gaussian_filter(grey, spread)
+    return np.clip(grey + gain * (grey - surroundings), 0, 1).astype(np.float32)
+
+
 def _windowed(grey: NDArray[np.float32], strength: NDArray[np.float64]) -> NDArray[np.float32]:
     low = -0.15 + 0.4 * float(strength[0])
     high = 0.7 + 0.5 * float(strength[1])
@@ -167,14 +177,6 @@ def _narrowly_windowed(
     low = float(np.median(grey)) - width * (0.2 + 0.4 * float(strength[0]))
     gamma = 0.7 * 2 ** float(strength[2])
     return (np.clip((grey - low) / width, 0, 1) ** gamma).astype(np.float32)
-
-
-def _with_local_contrast(
-    grey: NDArray[np.float32], *, spread: float, gain: float
-) -> NDArray[np.float32]:
-    """Raise what differs from its surroundings, ``spread`` pixels around, by up to 1.5 times."""
-    surroundings = ndimage.gaussian_filter(grey, spread)
-    return np.clip(grey + 1.5 * gain * (grey - surroundings), 0, 1).astype(np.float32)
 
 
 def _sharpness(grey: NDArray[np.float32], strength: float) -> NDArray[np.float32]:

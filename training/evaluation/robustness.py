@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from app.detection.card import Card, Estimate
 from app.detection.weights import LoadedDetector
-from training.data.augment import jpeg_round_trip
+from training.data.augment import jpeg_round_trip, with_local_contrast
 from training.data.manifest import Scan
 from training.evaluation.intervals import estimate_fall, estimates
 from training.evaluation.metrics import (
@@ -108,8 +108,7 @@ def _frame(grey: Grey, _path: str, *, share: float) -> Grey:
 
 def _local_contrast(grey: Grey, _path: str, *, gain: float) -> Grey:
     """Raise what differs from its surroundings, as viewers do that equalise contrast."""
-    surroundings = ndimage.gaussian_filter(grey, max(grey.shape) / 28)
-    return _in_8_bits(grey + gain * (grey - surroundings))
+    return _in_8_bits(with_local_contrast(grey, spread=max(grey.shape) / 28, gain=gain))
 
 
 def _in_8_bits(grey: NDArray[np.floating]) -> Grey:
