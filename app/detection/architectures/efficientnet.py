@@ -4,8 +4,11 @@ Tan and Le, "EfficientNet: Rethinking Model Scaling for Convolutional Neural Net
 https://arxiv.org/abs/1905.11946. Trunk from the package efficientnet-pytorch (Apache-2.0).
 """
 
+from typing import Self
+
 import torch
 from efficientnet_pytorch import EfficientNet
+from efficientnet_pytorch.utils import Conv2dStaticSamePadding
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -16,6 +19,43 @@ STRIDE = 32
 BATCH_NORM_MOMENTUM = 0.95  # as the package counts: share of the old statistics that is kept
 FINE_CHANNELS = 160
 DEEP_CHANNELS = 1792
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """The package's depthwise convolution, with the same result in less time on a CPU.
+
+    The package pads in a step of its own, which keeps a CPU from its fast kernels where the stride
+    is 1, and a CPU's kernels for gradients in bfloat16 are slow for depthwise convolutions. So this
+    one pads by itself there, and computes in single precision where a CPU would take bfloat16.
+    """
+
+    before: nn.Module
+
+    @classmethod
+    def like(cls, other: Conv2dStaticSamePadding) -> Self:
+        """Return one with the same parameter, under the same name."""
+        sides = other.kernel_size
+        padded = tuple(other.stride) == (1, 1)
+        made = cls(
+            other.in_channels,
+            other.out_channels,
+            sides,
+            stride=tuple(other.stride),
+            padding=(sides[0] // 2, sides[1] // 2) if padded else 0,
+            groups=other.groups,
+            bias=False,
+        )
+        made.weight = other.weight
+        made.before = nn.Identity() if padded else other.static_padding
+        return made
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return features, shape ``[B, C, H / stride, W / stride]``."""
+        padded = self.before(features)
+        if not (padded.device.type == "cpu" and torch.is_autocast_enabled("cpu")):
+            return super().forward(padded)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(padded.float())
 
 
 class EfficientNetB4(Detector):
@@ -42,6 +82,10 @@ class EfficientNetB4(Detector):
             include_top=False,
             batch_norm_momentum=BATCH_NORM_MOMENTUM,
         )
+        self.trunk.set_swish(memory_efficient=False)  # saves memory and costs a third more time
+        for name, module in list(self.trunk.named_modules()):
+            if name.endswith("_depthwise_conv"):
+                self.trunk.set_submodule(name, DepthwiseConv2d.like(module))
         self.dropout = nn.Dropout2d(dropout)
         self.fine_head = nn.Conv2d(FINE_CHANNELS, 1, kernel_size=1, bias=False)
         self.deep_head = nn.Conv2d(DEEP_CHANNELS, 1, kernel_size=1)

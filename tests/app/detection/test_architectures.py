@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from efficientnet_pytorch import EfficientNet
 from torch import Tensor
 
 from app.detection import architectures as registry
@@ -156,7 +157,7 @@ def paddings(network: Detector) -> list[tuple[str, str]]:
     return [
         (name, repr(module))
         for name, module in network.named_modules()
-        if name.endswith("static_padding")
+        if name.endswith(("static_padding", "before", "_depthwise_conv"))
     ]
 
 
@@ -166,6 +167,35 @@ def test_the_padding_is_the_same_for_all_multiples_of_32(image_size: int) -> Non
 
     assert len(here) > 30
     assert here == paddings(small("efficientnet_b4", image_size=64))
+
+
+def test_the_trunk_computes_what_the_package_computes() -> None:
+    network = small("efficientnet_b4", image_size=96).eval()
+    assert isinstance(network, EfficientNetB4)
+    packaged = EfficientNet.from_name("efficientnet-b4", image_size=96, include_top=False).eval()
+    packaged.load_state_dict(network.trunk.state_dict())
+
+    with torch.inference_mode():
+        here = network.trunk.extract_endpoints(images(2, 96))
+        there = packaged.extract_endpoints(images(2, 96))
+
+    assert here.keys() == there.keys()
+    for name, features in there.items():
+        assert torch.allclose(here[name], features, atol=1e-4), name
+
+
+def test_depthwise_convolutions_keep_single_precision_where_a_cpu_would_take_half() -> None:
+    network = small("efficientnet_b4")
+    seen: dict[str, set[torch.dtype]] = {"depthwise": set(), "other": set()}
+    for name, module in network.named_modules():
+        if isinstance(module, torch.nn.Conv2d):
+            kind = "depthwise" if name.endswith("_depthwise_conv") else "other"
+            module.register_forward_hook(lambda _, __, out, kind=kind: seen[kind].add(out.dtype))
+
+    with torch.autocast("cpu", torch.bfloat16):
+        network(images())
+
+    assert seen == {"depthwise": {torch.float32}, "other": {torch.bfloat16}}
 
 
 def test_a_network_made_for_crops_judges_whole_scans_alike() -> None:
