@@ -10,7 +10,7 @@ in Hoogeboom, Heek and Salimans, "simple diffusion", ICML 2023, https://arxiv.or
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from training.fakes.averaging import averaged
 from training.fakes.device import best_device
-from training.fakes.squares import draw_batch, read_squares
+from training.fakes.squares import draw_batch
 from training.fakes.steps import Training
 
 LEARNING_RATE = 2e-4
@@ -68,12 +68,20 @@ class Denoiser:
         self.sampler = _sampler(max(sides))
 
     def fit(
-        self, scans: Sequence[Path], folder: Path, *, title: str, steps: int, batch: int, seed: int
+        self,
+        images_of: Callable[[int], Tensor],
+        folder: Path,
+        *,
+        title: str,
+        steps: int,
+        batch: int,
+        seed: int,
     ) -> None:
         """Train the network, or load what was learned before.
 
         Args:
-            scans: Authentic scans.
+            images_of: Gives authentic images of a side, uint8, shape ``[N, 1, side, side]``; it is
+                not called where nothing is left to learn.
             folder: For the checkpoint; a stopped training resumes from it.
             title: For the progress bar; the steps' draws depend on it.
             steps: Optimiser steps.
@@ -92,11 +100,11 @@ class Denoiser:
             seed=seed,
         )
         remaining = training.resume()
-        squares = {side: read_squares(scans, side) for side in self.sides if remaining}
+        images = {side: images_of(side) for side in self.sides if remaining}
         for rng in training.beat(remaining):
             side = self.draw_side(rng)
             size = max(2, batch * min(self.sides) ** 2 // side**2)
-            loss = self._loss(network, draw_batch(squares[side], size, rng, self.device))
+            loss = self._loss(network, draw_batch(images[side], size, rng, self.device))
             optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -131,23 +139,44 @@ class Denoiser:
         return self._walk(noise.to(self.device), self.sampler.timesteps)
 
     @torch.no_grad()
-    def redraw(self, images: Tensor, noise: Tensor, *, share: float, steps: int) -> Tensor:
+    def redraw(
+        self,
+        images: Tensor,
+        noise: Tensor,
+        *,
+        share: float,
+        steps: int,
+        where: Tensor | None = None,
+    ) -> Tensor:
         """Give images noise, and take it away again.
+
+        With ``where`` a part alone is redrawn, so that it fits what surrounds it, which is put back
+        at each step with as much noise as is left: Avrahami, Lischinski and Fried, "Blended
+        Diffusion", CVPR 2022, https://arxiv.org/abs/2111.14818.
 
         Args:
             images: In [-1, 1], shape ``[N, 1, side, side]``.
             noise: Normal, shape as ``images``.
             share: Of the way to nothing but noise, in (0, ``most_noise``].
             steps: From there to no noise.
+            where: Share of each pixel that is redrawn, in [0, 1], shape as ``images``; all of them
+                where None.
 
         Returns:
             About [-1, 1], shape as ``images``.
         """
+        images, noise = images.to(self.device), noise.to(self.device)
         whole_way = min(NOISE_LEVELS, round(steps / share))
         self.sampler.set_timesteps(whole_way, device=self.device)
         levels = self.sampler.timesteps[-min(steps, whole_way) :]
-        noisy = self.sampler.add_noise(images.to(self.device), noise.to(self.device), levels[:1])
-        return self._walk(noisy, levels)
+        noisy = [self.sampler.add_noise(images, noise, level) for level in levels.split(1)]
+        if where is None:
+            return self._walk(noisy[0], levels)
+        share_of = where.to(self.device)
+        redrawn = noisy[0]
+        for level, kept in zip(levels.split(1), [*noisy[1:], images], strict=True):
+            redrawn = share_of * self._walk(redrawn, level) + (1 - share_of) * kept
+        return redrawn
 
     def _walk(self, images: Tensor, levels: Tensor) -> Tensor:
         for level in levels:
@@ -192,4 +221,5 @@ def _betas(side: int) -> NDArray[np.float64]:
     times = np.linspace(0, 1, NOISE_LEVELS + 1).clip(EXTREME, 1 - EXTREME)
     ratio = np.tan(times * np.pi / 2) * max(1.0, side / UNSHIFTED_SIDE)
     signal_power = 1 / (1 + ratio**2)
-    return 1 - signal_power[1:] / signal_power[:-1]
+    before = np.concatenate([[1.0], signal_power[1:-1]])  # the first level adds some noise too
+    return 1 - signal_power[1:] / before

@@ -1,6 +1,7 @@
 """Diffusion: whole synthetic scans, drawn from noise step by step (see ``Denoiser``)."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from training.fakes.base import Fake, Generator, register
 from training.fakes.denoiser import Denoiser
 from training.fakes.device import images_at_once, noise
-from training.fakes.squares import to_greys
+from training.fakes.squares import read_squares, to_greys
 
 SAMPLING_STEPS = 50
 
@@ -49,7 +50,12 @@ class Diffusion(Generator):
     def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:
         """Train the network; see ``Generator.fit``."""
         self.denoiser.fit(
-            scans, folder, title="diffusion", steps=self.steps, batch=self.batch_size, seed=seed
+            partial(read_squares, scans),
+            folder,
+            title="diffusion",
+            steps=self.steps,
+            batch=self.batch_size,
+            seed=seed,
         )
 
     def make(self, original: NDArray[np.float32] | None, *, seed: int) -> Fake:

@@ -9,6 +9,7 @@ to take little noise away is learned long before how to draw a scan of nothing.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from torch.nn import functional
 from training.fakes.base import Fake, Generator, register
 from training.fakes.denoiser import Denoiser
 from training.fakes.device import noise
-from training.fakes.squares import to_square_bytes
+from training.fakes.squares import read_squares, to_square_bytes
 from training.seeding import generator_for
 
 FEWEST_STEPS, MOST_STEPS = 3, 8
@@ -68,7 +69,12 @@ class DiffusionRedraw(Generator):
     def fit(self, scans: Sequence[Path], folder: Path, *, seed: int) -> None:
         """Train the network; see ``Generator.fit``."""
         self.denoiser.fit(
-            scans, folder, title="redraw", steps=self.steps, batch=self.batch_size, seed=seed
+            partial(read_squares, scans),
+            folder,
+            title="redraw",
+            steps=self.steps,
+            batch=self.batch_size,
+            seed=seed,
         )
 
     def make(self, original: NDArray[np.float32] | None, *, seed: int) -> Fake:

@@ -30,6 +30,13 @@ TINY_ARGUMENTS: Mapping[str, Arguments] = {
         "steps": 2,
         "batch_size": 4,
     },
+    "diffusion_inpainting": {
+        "sites": "lung",
+        "edit_sides": [12, 16],
+        "width": 8,
+        "steps": 2,
+        "batch_size": 4,
+    },
     "diffusion_redraw": {
         "sides": [16, 24],
         "width": 8,
@@ -47,6 +54,7 @@ LONGER_ARGUMENTS: Mapping[str, Arguments] = {
     "ctgan_imitation": {"steps": 4},
     "dcgan": {"epochs": 3},
     "diffusion": {"steps": 4},
+    "diffusion_inpainting": {"steps": 4},
     "diffusion_redraw": {"steps": 4},
     "fastgan": {"steps": 4},
     "inpainting_gan": {"steps": 5},

@@ -50,6 +50,27 @@ def test_noise_is_taken_away_in_so_many_steps_from_its_share_of_the_way(
     assert levels == sorted(levels, reverse=True)
 
 
+def test_nothing_is_undefined_with_hardly_any_noise() -> None:
+    image, noise = torch.zeros(2, 1, 1, 16, 16)
+
+    redrawn = a_denoiser(16).redraw(image, noise, share=0.005, steps=8)
+
+    assert redrawn.isfinite().all()
+
+
+def test_where_nothing_is_to_be_redrawn_the_image_stays() -> None:
+    denoiser = a_denoiser(16)
+    noise = torch.randn(1, 1, 16, 16, generator=torch.Generator().manual_seed(1))
+    image = torch.linspace(-0.5, 0.5, 16).expand(1, 1, 16, 16)
+    where = torch.zeros_like(image)
+    where[..., :8] = 1
+
+    redrawn = denoiser.redraw(image, noise, share=0.5, steps=4, where=where)
+
+    assert torch.equal(redrawn[..., 8:], image[..., 8:])
+    assert not torch.isclose(redrawn[..., :8], image[..., :8]).any()
+
+
 def test_the_more_noise_an_image_gets_the_less_of_it_is_left() -> None:
     denoiser = a_denoiser(32)
     noise = torch.randn(1, 1, 32, 32, generator=torch.Generator().manual_seed(1))
