@@ -135,8 +135,7 @@ class Denoiser:
         Returns:
             About [-1, 1], shape as ``noise``.
         """
-        self.sampler.set_timesteps(steps, device=self.device)
-        return self._walk(noise.to(self.device), self.sampler.timesteps)
+        return self._walk(noise.to(self.device), self._way(steps))
 
     @torch.no_grad()
     def redraw(
@@ -167,8 +166,7 @@ class Denoiser:
         """
         images, noise = images.to(self.device), noise.to(self.device)
         whole_way = min(NOISE_LEVELS, round(steps / share))
-        self.sampler.set_timesteps(whole_way, device=self.device)
-        levels = self.sampler.timesteps[-min(steps, whole_way) :]
+        levels = self._way(whole_way)[-min(steps, whole_way) :]
         noisy = [self.sampler.add_noise(images, noise, level) for level in levels.split(1)]
         if where is None:
             return self._walk(noisy[0], levels)
@@ -177,6 +175,14 @@ class Denoiser:
         for level, kept in zip(levels.split(1), [*noisy[1:], images], strict=True):
             redrawn = share_of * self._walk(redrawn, level) + (1 - share_of) * kept
         return redrawn
+
+    def _way(self, steps: int) -> Tensor:
+        """Return the levels from nothing but noise down, in so many steps."""
+        self.sampler.set_timesteps(steps, device=self.device)
+        levels: Tensor = self.sampler.timesteps
+        # For 61 steps and some other numbers the rounding of floats adds a level -1, which would
+        # mean nothing but noise again.
+        return levels[levels >= 0]
 
     def _walk(self, images: Tensor, levels: Tensor) -> Tensor:
         for level in levels:

@@ -50,6 +50,19 @@ def test_noise_is_taken_away_in_so_many_steps_from_its_share_of_the_way(
     assert levels == sorted(levels, reverse=True)
 
 
+@pytest.mark.parametrize("steps", [5, 61, 122, 397, 1000])
+def test_no_step_leads_back_to_noise(steps: int) -> None:
+    denoiser = a_denoiser(16)
+    levels: list[int] = []
+    denoiser.network.register_forward_hook(lambda _, seen, __: levels.append(int(seen[1])))
+
+    denoiser.draw(torch.zeros(1, 1, 16, 16), steps=steps)
+
+    assert len(levels) == steps
+    assert levels == sorted(levels, reverse=True)
+    assert levels[-1] >= 0
+
+
 def test_nothing_is_undefined_with_hardly_any_noise() -> None:
     image, noise = torch.zeros(2, 1, 1, 16, 16)
 
