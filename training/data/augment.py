@@ -31,7 +31,7 @@ def vary_appearance(
     *,
     keep_detail: bool,
 ) -> NDArray[np.float32]:
-    """Vary a scan's window, resolution, sharpness, noise and encoding.
+    """Vary a scan's polarity, window, resolution, sharpness, noise and encoding.
 
     The same generator state gives the same variation, so a fake and its authentic partner can be
     varied alike.
@@ -51,6 +51,9 @@ def vary_appearance(
     narrow = config.narrowest_window < USUAL_NARROWEST_WINDOW and rng.random() < 0.5
     noise_seed = int(rng.integers(2**32))
     raised = np.random.default_rng((noise_seed, 1)).random(3)
+    inverted = np.random.default_rng((noise_seed, 2)).random() < config.inverted
+    if inverted:
+        grey = np.float32(1) - grey
     if chances[0] < config.window:
         if narrow:
             grey = _narrowly_windowed(grey, strength, config.narrowest_window)

@@ -91,6 +91,10 @@ def _window(grey: Grey, _path: str, *, low: float, high: float) -> Grey:
     return _in_8_bits((grey - low) / (high - low))
 
 
+def _inverted(grey: Grey, _path: str) -> Grey:
+    return np.float32(1) - grey
+
+
 def _marker(grey: Grey, path: str) -> Grey:
     """Print a side marker near the left or the right border; each scan has its own place."""
     rng = generator_for("robustness marker", path)
@@ -138,6 +142,7 @@ VARIATIONS: Mapping[str, Variation] = {
     "brighter window": partial(_window, low=-0.1, high=0.9),
     "darker window": partial(_window, low=0.1, high=1.1),
     "local contrast raised": partial(_local_contrast, gain=1.0),
+    "black and white exchanged": _inverted,
     "side marker": _marker,
     "black frame": partial(_frame, share=0.1),
 }

@@ -15,7 +15,7 @@ from training.data.augment import (
 )
 from training.seeding import generator_for
 
-OPERATIONS = ("window", "local_contrast", "resample", "blur", "noise", "jpeg")
+OPERATIONS = ("window", "local_contrast", "resample", "blur", "noise", "jpeg", "inverted")
 
 
 def always(*operations: str) -> AugmentationConfig:
@@ -87,6 +87,10 @@ def test_raising_local_contrast_leaves_even_regions_as_they_are_and_raises_detai
 
     assert raised[:, :8] == pytest.approx(0.5, abs=0.01)
     assert np.ptp(raised[:, 48:56]) > 1.05 * np.ptp(stripes[:, 48:56])
+
+
+def test_an_inverted_scan_has_black_and_white_exchanged() -> None:
+    assert varied(always("inverted")) == pytest.approx(1 - make_lung(1, 64), abs=1e-6)
 
 
 def test_a_probability_is_the_share_of_scans_that_are_varied() -> None:

@@ -20,6 +20,7 @@ from training.evaluation.robustness import (
 
 LUNG = stored(make_lung(0))
 CARD = make_card()
+INVERTED = "black and white exchanged"
 
 
 @pytest.mark.parametrize("name", VARIATIONS)
@@ -35,7 +36,7 @@ def test_a_change_gives_what_an_8_bit_file_can_hold(name: str) -> None:
     np.testing.assert_array_equal(LUNG, before)
 
 
-@pytest.mark.parametrize("name", [name for name in VARIATIONS if name != AS_IT_IS])
+@pytest.mark.parametrize("name", [n for n in VARIATIONS if n not in (AS_IT_IS, INVERTED)])
 def test_a_change_changes_something_but_not_much(name: str) -> None:
     grey = VARIATIONS[name](LUNG, "a.png")
 
@@ -59,6 +60,13 @@ def test_a_change_changes_something_but_not_much(name: str) -> None:
 )
 def test_scaling_and_cropping_change_the_size(name: str, side: int) -> None:
     assert VARIATIONS[name](LUNG, "a.png").shape == (side, side)
+
+
+def test_black_and_white_exchanged_twice_is_the_scan_again() -> None:
+    once = VARIATIONS[INVERTED](LUNG, "a.png")
+
+    assert once.mean() == pytest.approx(1 - LUNG.mean(), abs=0.001)
+    np.testing.assert_allclose(VARIATIONS[INVERTED](once, "a.png"), LUNG, atol=1e-6)
 
 
 def test_noise_is_the_same_every_time_but_not_on_every_scan() -> None:
