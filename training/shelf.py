@@ -176,7 +176,10 @@ class Shelf:
         for path in (*self.folder.glob(f"*{CARD_SUFFIX}"), *self.former.glob(f"*{CARD_SUFFIX}")):
             if not path.with_suffix(CHECKPOINT_SUFFIX).exists():
                 continue
-            raw = json.loads(path.read_text(encoding="utf-8"))
+            try:
+                raw = dict(json.loads(path.read_text(encoding="utf-8")))
+            except (OSError, ValueError, TypeError):
+                continue  # damaged: nothing could serve with it
             if raw.keys() >= REQUIRED:  # the modality's gate has a card of another kind
                 yield Served(raw["name"], raw["sha256"]), path
 
@@ -198,11 +201,19 @@ class Shelf:
         self._replace(target.name, checkpoint, paths[0].read_bytes())
 
     def _history(self) -> list[Served]:
+        path = self.former / SERVED_FILE
         try:
-            raw = json.loads((self.former / SERVED_FILE).read_text(encoding="utf-8"))
-            return [Served(**entry) for entry in raw]
+            raw = json.loads(path.read_text(encoding="utf-8"))
+            return [Served(name=str(entry["name"]), sha256=str(entry["sha256"])) for entry in raw]
         except FileNotFoundError:
             return []
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            problem = (
+                f"{path} cannot be used ({error}); delete it to go on without what it remembers "
+                "of the order, and name what shall serve by its hash"
+            )
+            kept = [str(served) for served in self.kept()]
+            raise RollbackError(self.modality, problem, kept) from error
 
     def _remember_serving(self) -> None:
         now, history = self.serving(), self._history()

@@ -114,6 +114,30 @@ def test_a_pair_that_does_not_serve_is_no_step_back(shelf: Shelf) -> None:
         shelf.rollback()
 
 
+@pytest.mark.parametrize("content", ["{", "[1]", '[{"name": "tiny"}]', "7"])
+def test_a_damaged_history_is_named_and_the_weights_can_still_be_reached(
+    shelf: Shelf, content: str
+) -> None:
+    first, second = serve(shelf, FIRST), serve(shelf, SECOND)
+    history = shelf.former / "served.json"
+    history.write_text(content, encoding="utf-8")
+
+    with pytest.raises(RollbackError, match=r"served\.json cannot be used .* delete it"):
+        shelf.rollback()
+    assert served_by(shelf) == second
+    history.unlink()
+    shelf.rollback(first)
+
+    assert served_by(shelf) == first
+
+
+def test_a_damaged_card_among_the_former_ones_is_passed_over(shelf: Shelf) -> None:
+    first, second, third = (serve(shelf, seed) for seed in (FIRST, SECOND, THIRD))
+    shelf.former.joinpath(f"tiny-{second[:12]}.json").write_text("[", encoding="utf-8")
+
+    assert {served.sha256 for served in shelf.kept()} == {first, third}
+
+
 @pytest.mark.parametrize("to", ["", "ab", "f" * 12, "x"])
 def test_a_hash_that_names_no_single_pair_is_refused_with_what_is_kept(
     shelf: Shelf, to: str

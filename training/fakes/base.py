@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_type_hints
 
 import numpy as np
 from numpy.typing import NDArray
@@ -153,6 +153,21 @@ def create(name: str, arguments: Mapping[str, Any]) -> Generator:
     if name not in known:
         raise GeneratorError(f"There is no generator {name!r}. Known: {', '.join(known)}.")
     try:
+        _require_fitting(known[name], arguments)
         return known[name](**arguments)
     except (TypeError, ValueError) as error:
         raise GeneratorError(f"Generator {name!r}: {error}") from error
+
+
+def _require_fitting(kind: type[Generator], arguments: Mapping[str, Any]) -> None:
+    """Refuse a number that is none, and counts and sizes below 1, before a training fails on them.
+
+    Raises:
+        ValueError: Naming the argument.
+    """
+    wanted = get_type_hints(kind.__init__)
+    for name, value in arguments.items():
+        if wanted.get(name) is int and (type(value) is not int or value < 1):
+            raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
+        if wanted.get(name) is float and type(value) not in (int, float):
+            raise ValueError(f"{name} must be a number, got {value!r}")

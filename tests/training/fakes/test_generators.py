@@ -117,6 +117,11 @@ def test_an_unknown_generator_is_refused_and_the_known_ones_named() -> None:
         ("dcgan", {"output_side": 64, "size": 3}),
         ("dcgan", {"output_side": 64, "side": 48}),
         ("dcgan", {"output_side": 64, "side": 4}),
+        ("dcgan", {"output_side": 64, "epochs": -4}),
+        ("dcgan", {"output_side": 64, "width": "8"}),
+        ("dcgan", {"output_side": 64, "batch_size": 0}),
+        ("dcgan", {"output_side": True}),
+        ("classical_edits", {"sites": "knee", "margins": "half"}),
         ("inpainting_gan", {"sites": "liver"}),
     ],
 )
