@@ -114,17 +114,19 @@ def publish(
         PublicationRefusedError: A figure does not reach what the config demands, or figures of
             other settings or scans lie beside the run.
         ActivationRefusedError: The weights would replace those that serve without leave.
+        RollbackError: What served before cannot be read.
     """
     if candidate.config.diagnosis is not None:
         raise PublicationRefusedError(["it learned a finding, not forgery"])
     demands(candidate.config)
     _require_current_left_out(candidate)
+    shelf = Shelf(weights_dir, candidate.dataset.modality)
+    shelf.served_before()  # damaged, it would stop the publication after all the measuring
     besides = Options(robustness=sample or Sample(), control_sides=sides_of(candidate.scans))
     detector, data, measured = evaluate_candidate(candidate, besides)
     if shortfalls := missed(candidate.config, candidate.paths):
         raise PublicationRefusedError(shortfalls)
     card = detector.card
-    shelf = Shelf(weights_dir, card.modality)
     serving = shelf.serving()
     rival = None if activation is not None else _against_serving(candidate, weights_dir, card)
     serves = activation if activation is not None else rival is None or not rival.is_better

@@ -76,14 +76,22 @@ class Shelf:
             return None
 
     def put(self, card: Card, checkpoint: bytes) -> None:
-        """Write a pair, and keep the one of that name that was there."""
+        """Write a pair, and keep the one of that name that was there.
+
+        Raises:
+            RollbackError: What served before cannot be read.
+        """
         self.recover()
         self._remember_serving()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._replace(card.name, checkpoint, card.to_json().encode())
 
     def activate(self, name: str) -> None:
-        """Let the pair of that name serve the modality."""
+        """Let the pair of that name serve the modality.
+
+        Raises:
+            RollbackError: What served before cannot be read.
+        """
         self._remember_serving()
         choose(self.weights_dir, self.modality, name)
         self._remember_serving()
@@ -101,7 +109,7 @@ class Shelf:
             RollbackError: There is nothing to go back to, or several pairs fit.
         """
         self.recover()
-        now, history = self.serving(), self._history()
+        now, history = self.serving(), self.served_before()
         if to is not None:
             target = self._kept_as(to)
             history = [*history, *([now] if now and history[-1:] != [now] else []), target]
@@ -177,10 +185,11 @@ class Shelf:
             if not path.with_suffix(CHECKPOINT_SUFFIX).exists():
                 continue
             try:
-                raw = dict(json.loads(path.read_text(encoding="utf-8")))
-            except (OSError, ValueError, TypeError):
+                raw = json.loads(path.read_text(encoding="utf-8"))
+            except (OSError, ValueError):
                 continue  # damaged: nothing could serve with it
-            if raw.keys() >= REQUIRED:  # the modality's gate has a card of another kind
+            # The modality's gate has a card of another kind.
+            if isinstance(raw, dict) and raw.keys() >= REQUIRED and _names(raw):
                 yield Served(raw["name"], raw["sha256"]), path
 
     def _kept_as(self, to: str) -> Served:
@@ -200,14 +209,21 @@ class Shelf:
         checkpoint = paths[0].with_suffix(CHECKPOINT_SUFFIX).read_bytes()
         self._replace(target.name, checkpoint, paths[0].read_bytes())
 
-    def _history(self) -> list[Served]:
+    def served_before(self) -> list[Served]:
+        """Return what served, the latest last.
+
+        Raises:
+            RollbackError: It cannot be read.
+        """
         path = self.former / SERVED_FILE
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-            return [Served(name=str(entry["name"]), sha256=str(entry["sha256"])) for entry in raw]
+            if not isinstance(raw, list) or not all(map(_names, raw)):
+                raise ValueError("it is not a list of names and hashes")
+            return [Served(name=entry["name"], sha256=entry["sha256"]) for entry in raw]
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError) as error:
             problem = (
                 f"{path} cannot be used ({error}); delete it to go on without what it remembers "
                 "of the order, and name what shall serve by its hash"
@@ -216,7 +232,7 @@ class Shelf:
             raise RollbackError(self.modality, problem, kept) from error
 
     def _remember_serving(self) -> None:
-        now, history = self.serving(), self._history()
+        now, history = self.serving(), self.served_before()
         if now is not None and history[-1:] != [now]:
             self._write_history([*history, now])
 
@@ -224,6 +240,13 @@ class Shelf:
         self.former.mkdir(parents=True, exist_ok=True)
         content = json.dumps([{"name": s.name, "sha256": s.sha256} for s in history], indent=2)
         write_whole(self.former / SERVED_FILE, (content + "\n").encode())
+
+
+def _names(entry: object) -> bool:
+    """Tell whether something read from JSON names a pair."""
+    return isinstance(entry, dict) and all(
+        isinstance(entry.get(key), str) for key in ("name", "sha256")
+    )
 
 
 def choose(weights_dir: Path, modality: str, name: str) -> None:

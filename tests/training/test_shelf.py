@@ -1,7 +1,10 @@
+import json
 import shutil
 import tomllib
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -114,7 +117,10 @@ def test_a_pair_that_does_not_serve_is_no_step_back(shelf: Shelf) -> None:
         shelf.rollback()
 
 
-@pytest.mark.parametrize("content", ["{", "[1]", '[{"name": "tiny"}]', "7"])
+@pytest.mark.parametrize(
+    "content",
+    ["{", "[1]", '[{"name": "tiny"}]', "7", "{}", '[{"name": null, "sha256": null}]'],
+)
 def test_a_damaged_history_is_named_and_the_weights_can_still_be_reached(
     shelf: Shelf, content: str
 ) -> None:
@@ -131,9 +137,14 @@ def test_a_damaged_history_is_named_and_the_weights_can_still_be_reached(
     assert served_by(shelf) == first
 
 
-def test_a_damaged_card_among_the_former_ones_is_passed_over(shelf: Shelf) -> None:
+@pytest.mark.parametrize("damage", [lambda _: "[", lambda _: "[]", lambda c: c | {"sha256": None}])
+def test_a_damaged_card_among_the_former_ones_is_passed_over(
+    shelf: Shelf, damage: Callable[[dict[str, Any]], Any]
+) -> None:
     first, second, third = (serve(shelf, seed) for seed in (FIRST, SECOND, THIRD))
-    shelf.former.joinpath(f"tiny-{second[:12]}.json").write_text("[", encoding="utf-8")
+    card = shelf.former / f"tiny-{second[:12]}.json"
+    damaged = damage(json.loads(card.read_text(encoding="utf-8")))
+    card.write_text(damaged if isinstance(damaged, str) else json.dumps(damaged), encoding="utf-8")
 
     assert {served.sha256 for served in shelf.kept()} == {first, third}
 
