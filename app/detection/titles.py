@@ -9,6 +9,7 @@ TITLES = {
     "ctgan_imitation": "imitated CT-GAN attacks",
     "dcgan": "whole scans drawn by a DCGAN",
     "diffusion": "whole scans drawn by diffusion",
+    "diffusion_inpainting": "places redrawn by diffusion",
     "diffusion_redraw": "scans redrawn by diffusion",
     "fastgan": "whole scans drawn by a FastGAN",
     "inpainting_gan": "regions painted by a GAN",

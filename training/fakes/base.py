@@ -8,10 +8,12 @@ A generator is one file in ``training/fakes/`` with a class that registers itsel
 3. ``make`` returns one fake that depends on its seed (and on the original) alone;
 4. if it makes whole images and a GPU makes many at once faster, override ``sample`` as well, and
    set ``together``;
-5. name it in ``training/configs/datasets/<dataset>.toml``.
+5. give counts and sizes the type ``int``: ``create`` refuses what is below 1;
+6. name it in ``training/configs/datasets/<dataset>.toml``.
 """
 
 import importlib
+import math
 import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -160,14 +162,26 @@ def create(name: str, arguments: Mapping[str, Any]) -> Generator:
 
 
 def _require_fitting(kind: type[Generator], arguments: Mapping[str, Any]) -> None:
-    """Refuse a number that is none, and counts and sizes below 1, before a training fails on them.
+    """Refuse what is no number where one is wanted, and counts and sizes below 1.
 
     Raises:
         ValueError: Naming the argument.
     """
     wanted = get_type_hints(kind.__init__)
     for name, value in arguments.items():
-        if wanted.get(name) is int and (type(value) is not int or value < 1):
+        if wanted.get(name) is int and not _is_count(value):
             raise ValueError(f"{name} must be a whole number of 1 or more, got {value!r}")
-        if wanted.get(name) is float and type(value) not in (int, float):
+        if wanted.get(name) == Sequence[int] and not (
+            isinstance(value, list | tuple) and all(map(_is_count, value))
+        ):
+            raise ValueError(f"{name} must be a list of whole numbers of 1 or more, got {value!r}")
+        if wanted.get(name) is float and not _is_number(value):
             raise ValueError(f"{name} must be a number, got {value!r}")
+
+
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and type(value) is not bool and math.isfinite(value)

@@ -76,6 +76,8 @@ class ClassicalEdits(Generator):
             raise ValueError(
                 f"{MIN_SIDE} ≤ min_side ≤ max_side is needed, got {min_side} and {max_side}"
             )
+        if not 0 <= margins <= 1:
+            raise ValueError(f"margins must lie in [0, 1], got {margins}")
         self.find_sites = SITE_FINDERS[sites]
         self.min_side, self.max_side = min_side, max_side
         self.donors_per_scan, self.margins, self.kinds = donors_per_scan, margins, tuple(kinds)

@@ -167,6 +167,8 @@ class Denoiser:
         images, noise = images.to(self.device), noise.to(self.device)
         whole_way = min(NOISE_LEVELS, round(steps / share))
         levels = self._way(whole_way)[-min(steps, whole_way) :]
+        if levels[0] >= self._levels:  # by rounding, beyond what was learned
+            levels = self._way(whole_way + 1)[-steps:]
         noisy = [self.sampler.add_noise(images, noise, level) for level in levels.split(1)]
         if where is None:
             return self._walk(noisy[0], levels)

@@ -65,6 +65,8 @@ class DiffusionInpainting(Generator):
         steps: int = 20000,
         batch_size: int = 64,
     ) -> None:
+        if len(edit_sides) != 2:
+            raise ValueError(f"edit_sides must be the least and the greatest, got {edit_sides}")
         least, most = edit_sides
         if most > MOST_EDITED * PATCH_SIDE:
             limit = round(MOST_EDITED * PATCH_SIDE)
@@ -90,7 +92,11 @@ class DiffusionInpainting(Generator):
         )
 
     def _patches(self, scans: Sequence[Path], side: int, seed: int) -> Tensor:
-        """Cut patches, half of them around structures: uint8, shape ``[N, 1, side, side]``."""
+        """Cut as many patches around structures as around plain tissue, where a scan has both.
+
+        Returns:
+            uint8, shape ``[N, 1, side, side]``.
+        """
         found = []
         for path in tqdm(scans, desc="cutting patches", unit="scan"):
             grey = read_grey(path)
@@ -100,27 +106,25 @@ class DiffusionInpainting(Generator):
                 if len(points) and min(grey.shape) >= side:
                     place = points[rng.integers(len(points))]
                     patch = grey[_window_within(place, side, grey.shape)]
-                    found.append(((_Range.of(patch).spread(patch) + 1) * 127.5).round())
+                    spread = _Range.of(patch).spread(patch)
+                    found.append(((spread + 1) * 127.5).round().to(torch.uint8))
         if not found:
             raise TooFewScansError(f"No scan offers a place to edit with {side} pixels around it.")
-        return torch.stack(found)[:, None].to(torch.uint8)
+        return torch.stack(found)[:, None]
 
     def make(self, original: NDArray[np.float32] | None, *, seed: int) -> Fake | None:
         """Edit one place of an authentic scan; None if it offers none."""
         if original is None:
             raise ValueError("a local edit needs an authentic scan")
+        if min(original.shape) < PATCH_SIDE:
+            return None
         rough = self.rough.make(original, seed=seed)
-        side = self.denoiser.sides[0]
-        if (
-            rough is None
-            or rough.mask is None
-            or rough.center is None
-            or min(original.shape) < side
-        ):
+        if rough is None or rough.mask is None or rough.center is None:
             return None
         rng = generator_for("diffusion inpainting", seed)
         window = _window_within(rough.center[::-1], PATCH_SIDE, original.shape)
         region = ndimage.gaussian_filter(rough.mask[window].astype(np.float32), RIM)
+        # The rim fades twice: from the original to the rough edit, from that to the redrawn one.
         start = original[window] + region * (rough.grey[window] - original[window])
         span = _Range.of(start)
         redrawn = self.denoiser.redraw(
@@ -160,7 +164,7 @@ class _Range:
         return cls(float(patch.min()), max(float(np.ptp(patch)), LEAST_RANGE))
 
     def spread(self, patch: NDArray[np.float32]) -> Tensor:
-        share = torch.from_numpy(np.ascontiguousarray(patch - self.low)) / self.width
+        share = torch.from_numpy(patch - self.low) / self.width
         return (2 * share - 1) * FILLED
 
     def restored(self, patch: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -175,13 +175,18 @@ def test_the_trunk_computes_what_the_package_computes() -> None:
     packaged = EfficientNet.from_name("efficientnet-b4", image_size=96, include_top=False).eval()
     packaged.load_state_dict(network.trunk.state_dict())
 
-    with torch.inference_mode():
-        here = network.trunk.extract_endpoints(images(2, 96))
-        there = packaged.extract_endpoints(images(2, 96))
+    here = network.trunk.extract_endpoints(images(2, 96))
+    there = packaged.extract_endpoints(images(2, 96))
+    for endpoints in (here, there):
+        endpoints["reduction_5"].square().mean().backward()
 
     assert here.keys() == there.keys()
     for name, features in there.items():
         assert torch.allclose(here[name], features, atol=1e-4), name
+    gradients = {name: p.grad for name, p in packaged.named_parameters()}
+    for name, parameter in network.trunk.named_parameters():
+        if "_depthwise_conv" in name and gradients[name] is not None:
+            assert torch.allclose(parameter.grad, gradients[name], rtol=1e-3, atol=1e-7), name
 
 
 def test_depthwise_convolutions_keep_single_precision_where_a_cpu_would_take_half() -> None:

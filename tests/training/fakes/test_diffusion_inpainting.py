@@ -7,14 +7,18 @@ from scipy import ndimage
 
 from tests.training.fakes.contract import TINY_ARGUMENTS, fitted, made
 from tests.training.lab import make_lung, stored
-from training.errors import GeneratorError
+from training.data.images import write_grey
+from training.errors import GeneratorError, TooFewScansError
 from training.fakes import diffusion_inpainting
 from training.fakes.base import create
-from training.fakes.diffusion_inpainting import PATCH_SIDE, ROUGH_TOOLS
+from training.fakes.diffusion_inpainting import ROUGH_TOOLS, _window_within
 
 NAME = "diffusion_inpainting"
 TINY = TINY_ARGUMENTS[NAME]
 ROUGH = {"sites": "lung", "min_side": 12, "max_side": 16, "kinds": ROUGH_TOOLS}
+
+
+SOFT_RIM = 4  # pixels: where the Gaussian that softens an edit has ended
 
 
 def test_an_edit_changes_its_region_and_nothing_far_from_it(
@@ -26,11 +30,41 @@ def test_an_edit_changes_its_region_and_nothing_far_from_it(
     fake = made(generator)
 
     assert fake.mask is not None
-    assert fake.center is not None
     assert fake.tamper in ("copy_move", "healing", "inpainting")
-    changed = np.argwhere(fake.grey != original)
-    assert np.abs(changed - np.array(fake.center[::-1])).max() < PATCH_SIDE
+    changed = fake.grey != original
+    near = ndimage.maximum_filter(fake.mask, 2 * SOFT_RIM + 1)
+    assert changed[fake.mask].mean() > 0.9
+    assert not changed[~near].any()
     assert fake.drawn_side is None
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 89), (69, 0), (69, 89), (40, 50)])
+def test_the_window_around_a_place_lies_within_the_scan(place: tuple[int, int]) -> None:
+    marked = np.zeros((70, 90))
+    marked[place] = 1
+
+    window = marked[_window_within(place, 64, marked.shape)]
+
+    assert window.shape == (64, 64)
+    assert window.sum() == 1
+
+
+def test_a_scan_of_the_size_of_a_patch_is_edited(scans: list[Path], tmp_path: Path) -> None:
+    generator = fitted(NAME, TINY, scans, tmp_path / NAME)
+    small = stored(make_lung(0, 64))
+
+    fakes = [generator.make(small, seed=seed) for seed in range(20)]
+
+    assert any(fake is not None for fake in fakes)
+
+
+def test_scans_that_offer_no_place_are_passed_over(scans: list[Path], tmp_path: Path) -> None:
+    dark = tmp_path / "dark.png"
+    write_grey(dark, np.zeros((96, 96), dtype=np.float32))
+
+    fitted(NAME, TINY, [dark, *scans], tmp_path / "some")
+    with pytest.raises(TooFewScansError, match="offers a place"):
+        fitted(NAME, TINY, [dark], tmp_path / "none")
 
 
 @pytest.mark.parametrize("seed", [5, 6])
@@ -66,6 +100,9 @@ def test_a_scan_smaller_than_a_patch_is_left_alone(scans: list[Path], tmp_path: 
         {"edit_sides": [20, 50]},
         {"edit_sides": [20, 12]},
         {"edit_sides": [20]},
+        {"edit_sides": [0, 20]},
+        {"margins": 7.0},
+        {"margins": float("nan")},
         {"width": 7},
     ],
 )
