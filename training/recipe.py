@@ -137,6 +137,10 @@ class PhaseConfig:
         hard_share: Share of the authentic partners that are cut instead where the network, as it
             was before this phase, saw most evidence of forgery in authentic scans (hard negative
             mining: Sung and Poggio, IEEE PAMI 1998); in [0, 1].
+        former_share: Share of the weights from before this phase in the mean with what it learned,
+            in [0, 1). What was learned before is kept beside what is new: Wortsman et al., "Robust
+            fine-tuning of zero-shot models", CVPR 2022, https://arxiv.org/abs/2109.01903. Not for
+            the first phase, before which nothing was learned.
     """
 
     epochs: int
@@ -148,6 +152,7 @@ class PhaseConfig:
     schedule: ScheduleName = "one_cycle"
     patience: int = 5
     hard_share: float = 0.0
+    former_share: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "crop_size", "batch_size", "steps_per_epoch", "patience"):
@@ -156,6 +161,8 @@ class PhaseConfig:
                 raise ValueError(f"{name} of a phase must be 1 or greater, got {value}")
         if self.crop_size % CELL:
             raise ValueError(f"crop_size must be a multiple of {CELL}, got {self.crop_size}")
+        if not 0 <= self.former_share < 1:
+            raise ValueError(f"former_share must lie in [0, 1), got {self.former_share}")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
 

@@ -316,3 +316,14 @@ def test_an_impossible_budget_is_refused(limits: dict[str, int]) -> None:
 def test_a_diagnosis_is_learned_from_whole_scans() -> None:
     with pytest.raises(ValueError, match="diagnosis"):
         system_config(diagnosis=DiagnosisConfig(column="grade", positive=["2"]))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_a_share_of_former_weights_leaves_some_of_the_new(share: float) -> None:
+    with pytest.raises(ValueError, match=r"former_share must lie in \[0, 1\)"):
+        a_phase(former_share=share)
+
+
+def test_the_first_phase_has_no_former_weights() -> None:
+    with pytest.raises(ValueError, match="nothing was learned before it"):
+        system_config(phases=[a_phase(former_share=0.5), a_phase()])

@@ -1,7 +1,7 @@
 """The third stage: train a system, phase by phase; a stopped run goes on where it was."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,14 +81,15 @@ def train(
     if _is_from_scratch(paths):
         # A trunk that knows nothing yet has to learn, whatever the config says of a pretrained one.
         config = replace(config, frozen_trunk=False)
-    for number in range(len(config.phases)):
+    for number, phase in enumerate(config.phases):
         folder = paths.phase_dir(number)
+        former = {name: tensor.clone() for name, tensor in network.state_dict().items()}
         if not (folder / FINISHED_FILE).exists():
             data = DetectorData(config, number, chosen, validation, hardware)
-            if config.phases[number].hard_share:
+            if phase.hard_share:
                 data.pool.hard = hard_spots(network, data.pool.real, config.preprocessing, folder)
             _run_phase(config, network, data, number, folder)
-        network.load_state_dict(_network_tensors(folder))
+        network.load_state_dict(_mean(_network_tensors(folder), former, phase.former_share))
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
     write_whole(paths.best_checkpoint, safetensors.torch.save(tensors))
     return paths.best_checkpoint
@@ -155,6 +156,18 @@ def _trainer(
         plugins=[WholeFiles()],
         log_every_n_steps=10,
     )
+
+
+def _mean(
+    learned: Mapping[str, torch.Tensor], former: Mapping[str, torch.Tensor], share: float
+) -> Mapping[str, torch.Tensor]:
+    """Return weights between two networks; what only counts is taken from what was learned."""
+    if share == 0:
+        return learned
+    return {
+        name: torch.lerp(tensor, former[name], share) if tensor.is_floating_point() else tensor
+        for name, tensor in learned.items()
+    }
 
 
 def _network_tensors(folder: Path) -> dict[str, torch.Tensor]:

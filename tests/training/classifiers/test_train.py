@@ -67,6 +67,31 @@ def stopped_run(
             train(config, scans, paths, Hardware())
 
 
+def test_a_phase_may_keep_a_share_of_what_was_learned_before_it(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    first, second = a_phase(epochs=1), a_phase(epochs=1, learning_rate=3e-2)
+
+    before, whole, mean = (
+        safetensors.torch.load_file(
+            train(system_config(phases=phases), scans, SystemPaths(tmp_path / name), Hardware())
+        )
+        for name, phases in {
+            "before": [first],
+            "whole": [first, second],
+            "mean": [first, replace(second, former_share=0.25)],
+        }.items()
+    )
+
+    for name, tensor in mean.items():
+        if tensor.is_floating_point():
+            wanted = 0.25 * before[name] + 0.75 * whole[name]
+            assert torch.allclose(tensor, wanted, atol=1e-6), name
+        else:
+            assert torch.equal(tensor, whole[name]), name
+    assert any(not torch.equal(before[name], whole[name]) for name in whole)
+
+
 def test_the_loss_falls_and_fakes_are_told_apart(scans: list[Scan], tmp_path: Path) -> None:
     paths = SystemPaths(tmp_path)
     config = system_config(phases=[a_phase(epochs=8, steps_per_epoch=12, patience=8)])
