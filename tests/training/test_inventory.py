@@ -6,7 +6,7 @@ from click.testing import CliRunner, Result
 from tests.factories import publish_tiny_weights
 from training.cli import main
 from training.commands.list import KINDS
-from training.config import CONFIGS_DIR, DATASETS_DIR
+from training.config import CONFIGS_DIR, DATASETS_DIR, load_dataset_config
 from training.data.sources.base import sources
 from training.fakes.base import generators
 from training.inventory import KINDS as TABLES
@@ -66,7 +66,8 @@ def test_what_was_made_of_a_data_set_and_a_system_is_told(tmp_path: Path) -> Non
 
     said = listed(tmp_path, "datasets", "systems")
 
-    assert "| prepared, fakes of 1 of 5 |" in line_of(said, "lung_ct")
+    kinds = len(load_dataset_config("lung_ct").fakes)
+    assert f"| prepared, fakes of 1 of {kinds} |" in line_of(said, "lung_ct")
     assert "| –" in line_of(said, "knee_xray")
     assert "| trained " in line_of(said, "lung_ct_efficientnet_b4")
     assert "| serves " in line_of(said, "lung_ct_cnn1")
