@@ -83,7 +83,7 @@ def train(
         config = replace(config, frozen_trunk=False)
     for number, phase in enumerate(config.phases):
         folder = paths.phase_dir(number)
-        former = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+        former = {k: v.to("cpu", copy=True) for k, v in network.state_dict().items()}
         if not (folder / FINISHED_FILE).exists():
             data = DetectorData(config, number, chosen, validation, hardware)
             if phase.hard_share:
