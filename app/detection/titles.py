@@ -16,6 +16,7 @@ TITLES = {
     "prezja_knees": "synthetic knees of Prezja et al.",
     "reconstruction": "scans redrawn by a network",
     "self_blending": "regions altered and blended back",
+    "super_resolution": "scans redrawn by published networks",
     # Data sets.
     "knee_severity": "Osteoarthritis Initiative, graded knees",
     "lidc": "LIDC-IDRI",

@@ -48,6 +48,7 @@ TINY_ARGUMENTS: Mapping[str, Arguments] = {
     "inpainting_gan": TINY_INPAINTING,
     "reconstruction": {"width": 8, "steps": 2, "batch_size": 2, "crop_side": 32},
     "self_blending": {"sites": "lung", "min_side": 12, "max_side": 16},
+    "super_resolution": {"networks": ["waifu2x_upconv", "real_esrgan_compact"]},
 }
 LONGER_ARGUMENTS: Mapping[str, Arguments] = {
     "classical_edits": {"donors_per_scan": 2},
