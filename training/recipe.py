@@ -93,6 +93,8 @@ class AugmentationConfig:
         jpeg: Probability of a JPEG round trip.
         local_contrast: Probability that details are raised from their surroundings, as viewers do
             that equalise contrast by regions.
+        denoised: Probability that grain is taken away and edges are kept, as software of scanners
+            and archives does.
         inverted: Probability that black and white are exchanged, as in a scan that was stored with
             the other polarity.
         marker: Probability of letters printed over the scan.
@@ -113,6 +115,7 @@ class AugmentationConfig:
     noise: float = 0.3
     jpeg: float = 0.5
     local_contrast: float = 0.0
+    denoised: float = 0.0
     inverted: float = 0.0
     marker: float = 0.0
     frame: float = 0.0

@@ -50,19 +50,14 @@ def vary_appearance(
     strength = rng.random(8)
     narrow = config.narrowest_window < USUAL_NARROWEST_WINDOW and rng.random() < 0.5
     noise_seed = int(rng.integers(2**32))
-    raised = np.random.default_rng((noise_seed, 1)).random(3)
-    inverted = np.random.default_rng((noise_seed, 2)).random() < config.inverted
-    if inverted:
+    if np.random.default_rng((noise_seed, 2)).random() < config.inverted:
         grey = np.float32(1) - grey
     if chances[0] < config.window:
         if narrow:
             grey = _narrowly_windowed(grey, strength, config.narrowest_window)
         else:
             grey = _windowed(grey, strength)
-    if raised[0] < config.local_contrast:
-        grey = with_local_contrast(
-            grey, spread=4 * 4 ** float(raised[1]), gain=1.5 * float(raised[2])
-        )
+    grey = _retouched(grey, config, noise_seed)
     if chances[1] < config.resample:
         floor = LOCAL_EDIT_MIN_RESOLUTION if keep_detail else config.min_resolution
         share = floor ** float(strength[3])
@@ -79,6 +74,21 @@ def vary_appearance(
         shift, stretch = rng.uniform(-1, 1, 2) * (config.brightness, config.contrast)
         grey = (grey - MIDDLE_GREY) * (1 + stretch) + MIDDLE_GREY + shift
         grey = np.clip(grey, 0, 1).astype(np.float32)
+    return grey
+
+
+def _retouched(
+    grey: NDArray[np.float32], config: AugmentationConfig, seed: int
+) -> NDArray[np.float32]:
+    """Vary what the software of viewers and archives does: detail raised, grain taken away."""
+    raised = np.random.default_rng((seed, 1)).random(3)
+    smooth = np.random.default_rng((seed, 3)).random(3)
+    if raised[0] < config.local_contrast:
+        grey = with_local_contrast(
+            grey, spread=4 * 4 ** float(raised[1]), gain=1.5 * float(raised[2])
+        )
+    if smooth[0] < config.denoised:
+        grey = denoised(grey, radius=1 + int(3 * smooth[1]), grain=0.01 * 4 ** float(smooth[2]))
     return grey
 
 
@@ -163,6 +173,25 @@ def with_local_contrast(
     """Add ``gain`` times what differs from the surroundings, a Gaussian of ``spread`` pixels."""
     surroundings = ndimage.gaussian_filter(grey, spread)
     return np.clip(grey + gain * (grey - surroundings), 0, 1).astype(np.float32)
+
+
+def denoised(grey: NDArray[np.float32], *, radius: int, grain: float) -> NDArray[np.float32]:
+    """Take grain away and keep edges: the guided filter of a scan by itself.
+
+    He, Sun and Tang, "Guided Image Filtering", ECCV 2010.
+
+    Args:
+        grey: float32 in [0, 1], shape ``[H, W]``.
+        radius: Pixels beyond the middle one of the square that is averaged.
+        grain: Standard deviation up to which differences count as grain, over that as edges.
+    """
+    side = 2 * radius + 1
+    mean = ndimage.uniform_filter(grey, side)
+    variance = np.maximum(ndimage.uniform_filter(grey**2, side) - mean**2, 0)
+    edge = variance / (variance + np.float32(grain**2))
+    kept = ndimage.uniform_filter(edge, side)
+    level = ndimage.uniform_filter(mean - edge * mean, side)
+    return np.clip(kept * grey + level, 0, 1).astype(np.float32)
 
 
 def _windowed(grey: NDArray[np.float32], strength: NDArray[np.float64]) -> NDArray[np.float32]:

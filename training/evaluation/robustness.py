@@ -17,7 +17,7 @@ from scipy import ndimage
 
 from app.detection.card import Card, Estimate
 from app.detection.weights import LoadedDetector
-from training.data.augment import jpeg_round_trip, with_local_contrast
+from training.data.augment import denoised, jpeg_round_trip, with_local_contrast
 from training.data.manifest import Scan
 from training.evaluation.intervals import estimate_fall, estimates
 from training.evaluation.metrics import (
@@ -115,6 +115,10 @@ def _local_contrast(grey: Grey, _path: str, *, gain: float) -> Grey:
     return _in_8_bits(with_local_contrast(grey, spread=max(grey.shape) / 28, gain=gain))
 
 
+def _denoised(grey: Grey, _path: str) -> Grey:
+    return _in_8_bits(denoised(grey, radius=2, grain=0.02))
+
+
 def _in_8_bits(grey: NDArray[np.floating]) -> Grey:
     return (np.round(np.clip(grey, 0, 1) * 255) / 255).astype(np.float32)
 
@@ -142,6 +146,7 @@ VARIATIONS: Mapping[str, Variation] = {
     "brighter window": partial(_window, low=-0.1, high=0.9),
     "darker window": partial(_window, low=0.1, high=1.1),
     "local contrast raised": partial(_local_contrast, gain=1.0),
+    "grain taken away": _denoised,
     "black and white exchanged": _inverted,
     "side marker": _marker,
     "black frame": partial(_frame, share=0.1),

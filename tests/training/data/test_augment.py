@@ -8,6 +8,7 @@ from tests.training.lab import NO_AUGMENTATION, make_lung
 from training.config import AugmentationConfig
 from training.data.augment import (
     Placement,
+    denoised,
     draw_placement,
     jpeg_round_trip,
     resampled,
@@ -15,7 +16,16 @@ from training.data.augment import (
 )
 from training.seeding import generator_for
 
-OPERATIONS = ("window", "local_contrast", "resample", "blur", "noise", "jpeg", "inverted")
+OPERATIONS = (
+    "window",
+    "local_contrast",
+    "denoised",
+    "resample",
+    "blur",
+    "noise",
+    "jpeg",
+    "inverted",
+)
 
 
 def always(*operations: str) -> AugmentationConfig:
@@ -87,6 +97,22 @@ def test_raising_local_contrast_leaves_even_regions_as_they_are_and_raises_detai
 
     assert raised[:, :8] == pytest.approx(0.5, abs=0.01)
     assert np.ptp(raised[:, 48:56]) > 1.05 * np.ptp(stripes[:, 48:56])
+
+
+def test_taking_grain_away_keeps_edges() -> None:
+    grain = generator_for("grain").normal(0, 0.01, (64, 64))
+    halves = np.where(np.arange(64) < 32, 0.3, 0.7) + grain
+
+    smooth = denoised(halves.astype(np.float32), radius=2, grain=0.04)
+
+    assert smooth[8:-8, 8:24].std() < 0.4 * halves[8:-8, 8:24].std()
+    assert np.diff(smooth, axis=1)[:, 31] == pytest.approx(0.4, abs=0.06)
+
+
+def test_nothing_is_grain_where_grain_is_said_to_be_next_to_nothing() -> None:
+    lung = make_lung(1, 64)
+
+    assert denoised(lung, radius=2, grain=1e-6) == pytest.approx(lung, abs=1e-3)
 
 
 def test_an_inverted_scan_has_black_and_white_exchanged() -> None:
