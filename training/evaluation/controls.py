@@ -6,6 +6,7 @@ So authentic scans are sent through the same resolution: scaled down to the gene
 again. Against these the AUC of the fakes must hold, and none of them may be called fake.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,11 +27,25 @@ from training.evaluation.report import predictions_of_rows
 from training.seeding import generator_for
 
 FALSE_ALARMS = "false alarms"
+COMMON = 0.1
+"""Share of a generator's images from which on the resolution of these is tried."""
 
 
 def sides_of(scans: Sequence[Scan]) -> tuple[int, ...]:
-    """Return the resolutions at which networks drew the synthetic images among scans, in pixels."""
-    return tuple(sorted({int(scan.drawn_side) for scan in scans if scan.drawn_side}))
+    """Return the resolutions at which networks drew the synthetic images among scans, in pixels.
+
+    Of a generator that draws at any resolution those count at which it drew a tenth of its images,
+    or the commonest where there is none such.
+    """
+    drawn: dict[str, Counter[int]] = {}
+    for scan in scans:
+        if scan.drawn_side:
+            drawn.setdefault(scan.generator, Counter())[int(scan.drawn_side)] += 1
+    common: set[int] = set()
+    for sides in drawn.values():
+        frequent = {side for side, count in sides.items() if count >= COMMON * sides.total()}
+        common |= frequent or {sides.most_common(1)[0][0]}
+    return tuple(sorted(common))
 
 
 def control_rows(

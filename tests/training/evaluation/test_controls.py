@@ -66,3 +66,24 @@ def test_the_resolutions_are_those_at_which_synthetic_images_were_drawn(tmp_path
     ]
 
     assert sides_of(scans) == (64, 96)
+
+
+def test_of_a_generator_that_draws_at_any_resolution_the_common_ones_count() -> None:
+    drawn = [64] * 20 + [112] * 40 + list(range(200, 240))
+    scans = [
+        a_scan(f"{i}.png", label=Label.FAKE, drawn_side=str(side)) for i, side in enumerate(drawn)
+    ]
+
+    assert sides_of(scans) == (64, 112)
+    assert len(sides_of(scans[60:])) == 1
+
+
+def test_a_rare_generator_has_its_resolution_beside_a_frequent_one() -> None:
+    names = ["often"] * 50 + ["rarely"]
+    sides = {"often": "64", "rarely": "32"}
+    scans = [
+        a_scan(f"{i}.png", label=Label.FAKE, generator=name, drawn_side=sides[name])
+        for i, name in enumerate(names)
+    ]
+
+    assert sides_of(scans) == (32, 64)
