@@ -1,7 +1,8 @@
 """A trained checkpoint on its way to publication: its file, its network and its data."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -45,6 +46,9 @@ class Candidate:
 def checkpoint_bytes(candidate: Candidate) -> bytes:
     """Return a candidate's checkpoint as it is published: safetensors, rounded to float16.
 
+    What else decides its logits, architecture and preprocessing, stands in the file's metadata.
+    So the same parameters under other arguments are another file, with a SHA-256 of its own.
+
     Raises:
         StageMissingError: The system is not trained.
         LearnedFromError: It learned from somebody who stands on another side by now.
@@ -62,7 +66,13 @@ def checkpoint_bytes(candidate: Candidate) -> bytes:
     overflown = [k for k, v in halves.items() if v.is_floating_point() and not v.isfinite().all()]
     if overflown:
         raise TrainingError(f"Not published: {overflown[0]} does not fit into float16.")
-    return safetensors.torch.save(halves)
+    config = candidate.config
+    network = {
+        "architecture": asdict(config.architecture),
+        "preprocessing": asdict(config.preprocessing),
+    }
+    # One entry: safetensors writes several in no certain order.
+    return safetensors.torch.save(halves, {"network": json.dumps(network, sort_keys=True)})
 
 
 def trained_detector(candidate: Candidate, data: bytes) -> LoadedDetector:

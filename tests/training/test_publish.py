@@ -16,7 +16,7 @@ from app.detection.card import Card, Estimate, read_card
 from app.detection.labels import Label
 from app.detection.weights import active_checkpoint, load_detector
 from tests.training.lab import a_phase, a_scan, dataset_config, system_config, write_dataset
-from training.candidate import Candidate, data_sources
+from training.candidate import Candidate, checkpoint_bytes, data_sources
 from training.classifiers.calibration import calibrate
 from training.classifiers.train import Hardware, train
 from training.config import DiagnosisConfig, FakesConfig
@@ -62,6 +62,22 @@ def a_candidate(
     return Candidate(
         config=config, dataset=dataset_config(fakes=generators), scans=scans, paths=paths
     )
+
+
+def test_the_same_parameters_in_another_network_are_another_file(
+    tmp_path: Path, scans: list[Scan]
+) -> None:
+    candidate = a_candidate(tmp_path, scans)
+    spec = candidate.config.architecture
+    sharper = replace(spec, arguments={**spec.arguments, "sharpness": 2.0})
+    other = replace(candidate, config=replace(candidate.config, architecture=sharper))
+
+    plain, again, changed = (checkpoint_bytes(c) for c in (candidate, candidate, other))
+
+    assert plain == again
+    assert plain != changed
+    tensors, same = safetensors.torch.load(plain), safetensors.torch.load(changed)
+    assert all(torch.equal(tensors[name], same[name]) for name in tensors)
 
 
 @dataclass(frozen=True, kw_only=True)
