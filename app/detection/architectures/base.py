@@ -27,6 +27,13 @@ class Detector(nn.Module):
     synthetic all over; with a large ``r`` their maximum, as suits small local edits
     (Pinheiro and Collobert, "From Image-level to Pixel-level Labeling", CVPR 2015).
 
+    One scanner's images lie higher than another's in all of their cells, and no edit is the reason.
+    So a whole scan can be judged by what stands out of its own background, the median cell, as
+    radar does whose false alarms must not depend on clutter (Rohling, "Radar CFAR Thresholding in
+    Clutter and Multiple Target Situations", IEEE TAES 1983): lower backgrounds are raised to one
+    level, and all cells with them. Higher ones stay, since a scan that is synthetic all over stands
+    out of nothing. So do crops that a network learns on: an edit may fill them.
+
     Attributes:
         cells_judge_alone: Whether a cell's evidence is a verdict on that cell, from its features
             alone. Otherwise it is the cell's share of the verdict on the scan: the shares' mean is
@@ -34,15 +41,20 @@ class Detector(nn.Module):
 
     Args:
         sharpness: ``r`` above, not negative; 0 takes the mean.
+        background_level: Logit to which lower backgrounds are raised, about the highest one of
+            authentic scans; None leaves the cells as they are.
     """
 
     cells_judge_alone: ClassVar[bool] = True
 
-    def __init__(self, *, sharpness: float) -> None:
+    def __init__(self, *, sharpness: float, background_level: float | None = None) -> None:
         super().__init__()
         if not (math.isfinite(sharpness) and sharpness >= 0):
             raise ValueError(f"sharpness must be 0 or greater, got {sharpness}")
+        if background_level is not None and not math.isfinite(background_level):
+            raise ValueError(f"background_level must be a finite number, got {background_level}")
         self.sharpness = sharpness
+        self.background_level = background_level
 
     def evidence(self, images: Tensor) -> Tensor:
         """Return the logit of each cell, shape ``[B, h, w]``, for images ``[B, 3, S, S]``."""
@@ -51,6 +63,8 @@ class Detector(nn.Module):
     def forward(self, images: Tensor) -> DetectorOutput:
         """Return logits and evidence for normalised images, float, shape ``[B, 3, S, S]``."""
         evidence = self.evidence(images)
+        if self.background_level is not None and not self.training:
+            evidence = evidence + (self.background_level - _median(evidence)).clamp(min=0)
         return DetectorOutput(logits=self.pool(evidence), evidence=evidence)
 
     def pool(self, evidence: Tensor) -> Tensor:
@@ -60,3 +74,9 @@ class Detector(nn.Module):
             return cells.mean(1)
         log_count = math.log(cells.shape[1])
         return (torch.logsumexp(self.sharpness * cells, 1) - log_count) / self.sharpness
+
+
+def _median(cells: Tensor) -> Tensor:
+    """Return the medians ``[B, 1, 1]`` of cells ``[B, h, w]``, by sorting, as any runtime can."""
+    ordered = cells.flatten(1).sort(1).values
+    return ordered[:, ordered.shape[1] // 2, None, None]

@@ -71,10 +71,18 @@ class EfficientNetB4(Detector):
             trained on crops and serve whole scans.
         dropout: Share of features that are zeroed in training, in [0, 1).
         sharpness: Of the pooling, see ``Detector``.
+        background_level: See ``Detector``.
     """
 
-    def __init__(self, *, image_size: int, dropout: float, sharpness: float) -> None:
-        super().__init__(sharpness=sharpness)
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        dropout: float,
+        sharpness: float,
+        background_level: float | None = None,
+    ) -> None:
+        super().__init__(sharpness=sharpness, background_level=background_level)
         if image_size <= 0 or image_size % STRIDE:
             raise ValueError(f"image_size must be a multiple of {STRIDE}, got {image_size}")
         self.trunk = EfficientNet.from_name(
@@ -106,7 +114,16 @@ class EfficientNetB4(Detector):
 
 @register("efficientnet_b4")
 def efficientnet_b4(
-    *, image_size: int, dropout: float = 0.2, sharpness: float = 0.0
+    *,
+    image_size: int,
+    dropout: float = 0.2,
+    sharpness: float = 0.0,
+    background_level: float | None = None,
 ) -> EfficientNetB4:
     """Build EfficientNet-B4 (17.6 million parameters with this head)."""
-    return EfficientNetB4(image_size=image_size, dropout=dropout, sharpness=sharpness)
+    return EfficientNetB4(
+        image_size=image_size,
+        dropout=dropout,
+        sharpness=sharpness,
+        background_level=background_level,
+    )

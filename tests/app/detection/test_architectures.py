@@ -149,6 +149,69 @@ def test_an_impossible_sharpness_is_refused(sharpness: float) -> None:
         small("plain_cnn", sharpness=sharpness)
 
 
+# --- a scan's own background ----------------------------------------------------------------
+
+
+class Grey(Detector):
+    """Takes an image's first channel for the evidence."""
+
+    def evidence(self, images: Tensor) -> Tensor:
+        return images[:, 0]
+
+
+def scan_with(background: float, spot: float) -> Tensor:
+    """Return one image of a background with a little slope, and a spot on it."""
+    image = torch.linspace(background - 0.1, background + 0.1, 81).reshape(9, 9)
+    image[4, 6] = spot
+    return image.expand(1, 3, 9, 9)
+
+
+def test_what_stands_out_of_a_background_counts_alike_however_low_that_lies() -> None:
+    network = Grey(sharpness=3.0, background_level=-2.0).eval()
+
+    logits = [network(scan_with(b, b + 5)).logits.item() for b in (-6.0, -4.0, -2.2)]
+
+    assert logits == pytest.approx([logits[0]] * 3, abs=1e-4)
+    assert logits[0] > network(scan_with(-4.0, 0.0)).logits.item() + 0.5
+
+
+def test_a_background_above_the_level_stays_evidence() -> None:
+    network = Grey(sharpness=3.0, background_level=-2.0).eval()
+
+    for background in (-1.0, 3.0):
+        image = scan_with(background, background)
+        assert torch.equal(network(image).evidence, image[:, 0])
+
+
+def test_cells_are_raised_together_and_pooled_give_the_logit() -> None:
+    network = Grey(sharpness=3.0, background_level=-2.0).eval()
+    images = torch.randn(4, 3, 9, 9, generator=torch.Generator().manual_seed(3)) - 3
+
+    output = network(images)
+
+    raised = output.evidence - images[:, 0]
+    below = -2 - images[:, 0].flatten(1).median(1).values
+    assert (below > 0).all()
+    assert torch.allclose(raised, below[:, None, None].expand(4, 9, 9), atol=1e-5)
+    assert torch.equal(network.pool(output.evidence), output.logits)
+
+
+def test_crops_are_left_as_they_are_and_so_is_all_without_a_level_level() -> None:
+    image = scan_with(-6.0, 0.0)
+
+    learning = Grey(sharpness=3.0, background_level=-2.0).train()(image)
+    plain = Grey(sharpness=3.0).eval()(image)
+
+    assert torch.equal(learning.evidence, image[:, 0])
+    assert torch.equal(plain.evidence, image[:, 0])
+
+
+@pytest.mark.parametrize("level", [float("nan"), float("inf")])
+def test_an_impossible_background_is_refused(level: float) -> None:
+    with pytest.raises(ArchitectureArgumentsError, match="background_level must be a finite"):
+        small("efficientnet_b4", background_level=level)
+
+
 # --- EfficientNet-B4 ------------------------------------------------------------------------
 
 
