@@ -5,6 +5,10 @@ from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+ONE_GREY = 0.01
+"""Share of an image's range of values within which the pixels of a cell count as alike."""
 
 
 class DetectorOutput(NamedTuple):
@@ -28,16 +32,17 @@ class Detector(nn.Module):
     (Pinheiro and Collobert, "From Image-level to Pixel-level Labeling", CVPR 2015).
 
     One scanner's images lie higher than another's in all of their cells, and no edit is the reason.
-    So a whole scan can be judged by what stands out of its own background, the median cell, as
-    radar does whose false alarms must not depend on clutter (Rohling, "Radar CFAR Thresholding in
-    Clutter and Multiple Target Situations", IEEE TAES 1983): lower backgrounds are raised to one
-    level, and all cells with them. Higher ones stay, since a scan that is synthetic all over stands
-    out of nothing. So do crops that a network learns on: an edit may fill them.
+    So a whole scan can be judged by what stands out of its own background, the median of the cells
+    that show anything, as radar does whose false alarms must not depend on clutter (Rohling, "Radar
+    CFAR Thresholding in Clutter and Multiple Target Situations", IEEE TAES 1983): backgrounds below
+    a level are raised to it, and all cells with them. Those above stay, since nothing stands out of
+    a scan that is synthetic all over. In training nothing is raised: an edit may fill a crop.
 
     Attributes:
         cells_judge_alone: Whether a cell's evidence is a verdict on that cell, from its features
-            alone. Otherwise it is the cell's share of the verdict on the scan: the shares' mean is
-            the logit all the same, but no loss may train them against a mask.
+            alone (and raised as the whole scan is). Otherwise it is the cell's share of the verdict
+            on the scan: the shares' mean is the logit all the same, but no loss may train them
+            against a mask.
 
     Args:
         sharpness: ``r`` above, not negative; 0 takes the mean.
@@ -64,7 +69,8 @@ class Detector(nn.Module):
         """Return logits and evidence for normalised images, float, shape ``[B, 3, S, S]``."""
         evidence = self.evidence(images)
         if self.background_level is not None and not self.training:
-            evidence = evidence + (self.background_level - _median(evidence)).clamp(min=0)
+            below = self.background_level - _background(evidence, images)
+            evidence = evidence + below.clamp(min=0)
         return DetectorOutput(logits=self.pool(evidence), evidence=evidence)
 
     def pool(self, evidence: Tensor) -> Tensor:
@@ -76,7 +82,17 @@ class Detector(nn.Module):
         return (torch.logsumexp(self.sharpness * cells, 1) - log_count) / self.sharpness
 
 
-def _median(cells: Tensor) -> Tensor:
-    """Return the medians ``[B, 1, 1]`` of cells ``[B, h, w]``, by sorting, as any runtime can."""
-    ordered = cells.flatten(1).sort(1).values
-    return ordered[:, ordered.shape[1] // 2, None, None]
+def _background(cells: Tensor, images: Tensor) -> Tensor:
+    """Return the medians ``[B, 1, 1]`` of cells ``[B, h, w]`` that show anything of their images.
+
+    Borders and frames of one grey are no background. Where all is of one grey it is infinite. It
+    is found by sorting, as any runtime can.
+    """
+    light, size = images[:, :1], cells.shape[-2:]
+    highest = functional.adaptive_max_pool2d(light, size)
+    lowest = -functional.adaptive_max_pool2d(-light, size)
+    least = ONE_GREY * (highest.amax((2, 3), keepdim=True) - lowest.amin((2, 3), keepdim=True))
+    shown = (highest - lowest > least).flatten(1)
+    ordered = cells.flatten(1).masked_fill(~shown, math.inf).sort(1).values
+    middle = (shown.sum(1, keepdim=True) - 1).clamp(min=0) // 2
+    return ordered.gather(1, middle)[:, :, None]

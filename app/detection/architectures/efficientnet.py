@@ -63,7 +63,8 @@ class EfficientNetB4(Detector):
     """EfficientNet-B4 with a linear head on two scales.
 
     The head reads the last features at stride 16 and those at stride 32, so an edit of a few
-    millimetres still has cells of its own. It is linear, so the evidence decomposes the logit.
+    millimetres still has cells of its own. It is linear, so the evidence decomposes the logit
+    (raised to ``background_level``, by as much in each cell).
 
     Args:
         image_size: Side of the input, in pixels; a multiple of 32. The package fixes its padding

@@ -7,6 +7,7 @@ import pytest
 import torch
 from efficientnet_pytorch import EfficientNet
 from torch import Tensor
+from torch.nn import functional
 
 from app.detection import architectures as registry
 from app.detection.architectures import Detector, architectures, build, register
@@ -153,57 +154,87 @@ def test_an_impossible_sharpness_is_refused(sharpness: float) -> None:
 
 
 class Grey(Detector):
-    """Takes an image's first channel for the evidence."""
+    """Takes the mean grey of four by four pixels for the evidence of a cell."""
 
     def evidence(self, images: Tensor) -> Tensor:
-        return images[:, 0]
+        return functional.avg_pool2d(images[:, 0], 4)
 
 
-def scan_with(background: float, spot: float) -> Tensor:
-    """Return one image of a background with a little slope, and a spot on it."""
-    image = torch.linspace(background - 0.1, background + 0.1, 81).reshape(9, 9)
-    image[4, 6] = spot
-    return image.expand(1, 3, 9, 9)
+def scan_of(cells: Tensor, *, even: Tensor | None = None) -> Tensor:
+    """Return one image ``[1, 3, 4 h, 4 w]`` whose cells have these means.
+
+    Its pixels differ within each cell, but where ``even``.
+    """
+    stripes = torch.tensor([0.2, -0.2]).repeat(2 * cells.shape[1]).expand(4 * cells.shape[0], -1)
+    shown = torch.ones_like(cells) if even is None else (~even).float()
+    wide = torch.stack([cells, shown]).repeat_interleave(4, 1).repeat_interleave(4, 2)
+    image: Tensor = wide[0] + wide[1] * stripes
+    return image.expand(1, 3, -1, -1)
+
+
+def cells_with(background: float, spot: float) -> Tensor:
+    """Return cells of a background with a little slope, and a spot on it."""
+    cells = torch.linspace(background - 0.1, background + 0.1, 81).reshape(9, 9)
+    cells[4, 6] = spot
+    return cells
 
 
 def test_what_stands_out_of_a_background_counts_alike_however_low_that_lies() -> None:
     network = Grey(sharpness=3.0, background_level=-2.0).eval()
 
-    logits = [network(scan_with(b, b + 5)).logits.item() for b in (-6.0, -4.0, -2.2)]
+    logits = [network(scan_of(cells_with(b, b + 5))).logits.item() for b in (-6.0, -4.0, -2.2)]
 
     assert logits == pytest.approx([logits[0]] * 3, abs=1e-4)
-    assert logits[0] > network(scan_with(-4.0, 0.0)).logits.item() + 0.5
+    assert logits[0] > network(scan_of(cells_with(-4.0, 0.0))).logits.item() + 0.5
 
 
 def test_a_background_above_the_level_stays_evidence() -> None:
     network = Grey(sharpness=3.0, background_level=-2.0).eval()
 
     for background in (-1.0, 3.0):
-        image = scan_with(background, background)
-        assert torch.equal(network(image).evidence, image[:, 0])
+        cells = cells_with(background, background)
+        assert torch.allclose(network(scan_of(cells)).evidence[0], cells, atol=1e-5)
 
 
 def test_cells_are_raised_together_and_pooled_give_the_logit() -> None:
     network = Grey(sharpness=3.0, background_level=-2.0).eval()
-    images = torch.randn(4, 3, 9, 9, generator=torch.Generator().manual_seed(3)) - 3
+    cells = torch.randn(4, 9, 9, generator=torch.Generator().manual_seed(3)) - 4
 
-    output = network(images)
+    output = network(torch.cat([scan_of(one) for one in cells]))
 
-    raised = output.evidence - images[:, 0]
-    below = -2 - images[:, 0].flatten(1).median(1).values
+    below = -2 - cells.flatten(1).median(1).values
     assert (below > 0).all()
-    assert torch.allclose(raised, below[:, None, None].expand(4, 9, 9), atol=1e-5)
+    assert torch.allclose(output.evidence - cells, below[:, None, None].expand(4, 9, 9), atol=1e-5)
     assert torch.equal(network.pool(output.evidence), output.logits)
 
 
-def test_crops_are_left_as_they_are_and_so_is_all_without_a_level_level() -> None:
-    image = scan_with(-6.0, 0.0)
+def test_a_frame_of_one_grey_is_no_background() -> None:
+    network = Grey(sharpness=3.0, background_level=-2.0).eval()
+    cells, inside = cells_with(-6.0, 0.0), torch.zeros(9, 9, dtype=torch.bool)
+    inside[3:7, 3:9] = True
 
-    learning = Grey(sharpness=3.0, background_level=-2.0).train()(image)
-    plain = Grey(sharpness=3.0).eval()(image)
+    plain = network(scan_of(cells)).evidence[0]
+    framed = network(scan_of(torch.where(inside, cells, 2.0), even=~inside)).evidence[0]
 
-    assert torch.equal(learning.evidence, image[:, 0])
-    assert torch.equal(plain.evidence, image[:, 0])
+    assert torch.allclose(framed[inside], plain[inside], atol=0.1)
+
+
+def test_an_image_of_one_grey_has_no_background() -> None:
+    network = Grey(sharpness=3.0, background_level=-2.0).eval()
+
+    output = network(torch.full((1, 3, 36, 36), -4.0))
+
+    assert output.logits.item() == pytest.approx(-4.0, abs=1e-5)
+
+
+def test_in_training_nothing_is_raised_nor_is_it_without_a_level() -> None:
+    cells = cells_with(-6.0, 0.0)
+
+    learning = Grey(sharpness=3.0, background_level=-2.0).train()(scan_of(cells))
+    plain = Grey(sharpness=3.0).eval()(scan_of(cells))
+
+    assert torch.allclose(learning.evidence[0], cells, atol=1e-5)
+    assert torch.allclose(plain.evidence[0], cells, atol=1e-5)
 
 
 @pytest.mark.parametrize("level", [float("nan"), float("inf")])
