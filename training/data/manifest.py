@@ -33,8 +33,8 @@ class Scan:
         y: Row of the edit's centre, in pixels, or empty.
         licence: As known.
         grade: Of the finding, such as Kellgren and Lawrence's of a knee, or empty.
-        drawn_side: Of a fake that is synthetic all over: side in pixels at which a network drew
-            it, before it was scaled; or empty.
+        drawn_side: Of a fake that is synthetic all over: longer side in pixels at which a network
+            drew it, before it was scaled, or of the small scan from which it drew; or empty.
     """
 
     path: Path

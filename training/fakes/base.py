@@ -41,8 +41,9 @@ class Fake:
         mask: Where the scan was edited, bool, shape ``[H, W]``; None where all of it is synthetic.
         tamper: The kind of edit, such as ``injection``; empty for a whole synthetic image.
         center: Column and row of the edit, in pixels; None for a whole synthetic image.
-        drawn_side: Side in pixels at which a network drew all of it, before it was scaled to its
-            size; None for a local edit, and where the generator says it for all of its fakes.
+        drawn_side: Longer side in pixels at which a network drew all of it, before it was scaled to
+            its size, or of the small scan from which it drew; None for a local edit, and where the
+            generator says it for all of its fakes.
     """
 
     grey: NDArray[np.float32]

