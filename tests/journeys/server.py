@@ -8,10 +8,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -20,6 +20,7 @@ COMMAND = ("-m", "gunicorn", "--config", "app/gunicorn_conf.py", "wsgi:applicati
 SERVE = (sys.executable, *COMMAND)
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 60
+PATIENCE_S = 120
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,15 @@ def free_port() -> int:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
+
+
+def wait_until(condition: Callable[[], Any]) -> Any:
+    """Return the first thing that is true of what a condition gives, soon."""
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not (found := condition()):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+    return found
 
 
 def _wait_until_it_answers(server: Server) -> None:

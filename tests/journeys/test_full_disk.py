@@ -2,8 +2,7 @@
 
 import io
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ from PIL import Image
 
 from tests.factories import png_bytes
 from tests.journeys import held_server
-from tests.journeys.server import stop_server
+from tests.journeys.server import stop_server, wait_until
 from tests.journeys.small_disk import SmallDisk, start_on_small_disk, why_there_is_none
 from tests.journeys.visitor import Answer, Visitor, make_token
 
-PATIENCE_S = 120
 MADE_BEFORE = 3
 
 
@@ -74,15 +72,6 @@ def all_ended(script: Visitor) -> dict[str, Any]:
     found = listed(script)
     is_over = all(one["status"] in ("done", "failed") for one in found.values())
     return found if is_over else {}
-
-
-def wait_until(condition: Callable[[], Any]) -> Any:
-    """Return the first thing that is true of what a condition gives, soon."""
-    deadline_s = time.monotonic() + PATIENCE_S
-    while not (found := condition()):
-        assert time.monotonic() < deadline_s
-        time.sleep(0.05)
-    return found
 
 
 def check_told(answer: Answer) -> None:
