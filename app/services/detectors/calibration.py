@@ -151,6 +151,8 @@ class CalibrationService:
             ModalityUnavailableError: No checkpoint serves it.
         """
         card = self._card(modality)
+        # Asked before the scores: a scan that is judged in between is told of twice, never not.
+        pending = self._pending[modality]
         kept = self._store.scores(modality, card.sha256)
         scores = tuple(
             sorted(score.probability_fake for score in kept if score.probability_fake is not None)
@@ -165,7 +167,7 @@ class CalibrationService:
             false_alarms=len(fakes),
             interval=exact_interval(len(fakes), len(scores)) if scores else None,
             still_called_fake=above,
-            pending=self._pending[modality],
+            pending=pending,
             options=tuple(option_for(scores, target, card) for target in TARGETS),
             limit=limit,
             scores=scores,

@@ -93,6 +93,26 @@ def test_scans_are_judged_and_only_their_scores_are_kept(alarming: Services) -> 
     assert alarming.audit.count() == 0
 
 
+def test_a_scan_judged_while_the_page_is_made_is_still_told_of(
+    alarming: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = calibration_of(alarming)
+    read = service._store.scores
+
+    def slowly(*key: str) -> list[CalibrationScore]:
+        kept = read(*key)
+        while not read(*key):
+            time.sleep(0.01)
+        return kept
+
+    service.add(LUNG, png_bytes(make_grey(seed=1)))
+    monkeypatch.setattr(service._store, "scores", slowly)
+
+    known = service.of(LUNG)
+
+    assert known.scans + known.pending >= 1
+
+
 def test_a_file_that_is_no_scan_is_refused(alarming: Services) -> None:
     with pytest.raises(UploadError):
         calibration_of(alarming).add(LUNG, b"no scan")
