@@ -16,7 +16,7 @@ from app.detection.verdict import OperatingPoint
 from app.detection.weights import LoadedDetector
 from training.config import DatasetConfig, SystemConfig
 from training.data.manifest import Scan
-from training.data.splits import SIDES
+from training.data.splits import COMPANION, SIDES
 from training.errors import StageMissingError, TrainingError
 from training.people import require_strangers
 from training.runs import SystemPaths
@@ -33,7 +33,7 @@ class Candidate:
     Attributes:
         config: Of the system.
         dataset: Of the data set.
-        scans: The whole data set.
+        scans: The whole data set, and the system's companions.
         paths: Of the system's run.
     """
 
@@ -119,7 +119,9 @@ def data_sources(scans: Sequence[Scan]) -> tuple[DataSource, ...]:
     return tuple(
         DataSource(
             name=name,
-            use=", ".join(side for side in SIDES if any(s.side == side for s in group)),
+            use=", ".join(
+                side for side in (*SIDES, COMPANION) if any(s.side == side for s in group)
+            ),
             scans=len(group),
             patients=len({s.person for s in group if s.origin or not s.seed}),
             licence="; ".join(sorted({s.licence for s in group if s.licence})),

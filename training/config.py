@@ -77,6 +77,9 @@ class SystemConfig:
         name: Of the file and of the published checkpoint.
         dataset: Name of the data set's config.
         seed: Of initialisation, sampling and augmentation.
+        companions: Names of data sets of other images whose training sides are learned from too,
+            in the share that each phase says. Nothing is judged on them: they show what devices
+            and anatomy may look like without being forged.
         architecture: Builder and its arguments.
         image_size: Side of the square input of the published detector, in pixels.
         phases: One after the other, each continuing from the best checkpoint before it.
@@ -113,6 +116,7 @@ class SystemConfig:
     architecture: ArchitectureSpec
     image_size: int
     phases: list[PhaseConfig]
+    companions: list[str] = field(default_factory=list)
     diagnosis: DiagnosisConfig | None = None
     normalisation: Literal["imagenet", "none"] = "imagenet"
     sampling: Literal["pairs", "epoch"] = "pairs"
@@ -146,6 +150,10 @@ class SystemConfig:
             raise ValueError('a phase of pairs needs "steps_per_epoch"')
         if self.diagnosis is not None and (self.sampling == "pairs" or self.cell_loss):
             raise ValueError('a diagnosis needs sampling = "epoch" and cell_loss = 0.0')
+        if bool(self.companions) != any(p.companion_share for p in self.phases):
+            raise ValueError('companions and a phase\'s "companion_share" need each other')
+        if self.companions and self.sampling != "pairs":
+            raise ValueError('companions need sampling = "pairs"')
         if self.sampling == "epoch" and any(p.crop_size != self.image_size for p in self.phases):
             raise ValueError('sampling = "epoch" shows whole scans: set crop_size to image_size')
 
@@ -168,6 +176,12 @@ class SystemConfig:
         return PreprocessingSpec(
             image_size=self.image_size, mean=mean, std=std, version=PREPROCESSING_VERSION
         )
+
+    @property
+    def without_companions(self) -> "SystemConfig":
+        """This system, learning from its own data set alone."""
+        alone = [replace(phase, companion_share=0.0) for phase in self.phases]
+        return replace(self, companions=[], phases=alone)
 
     def within(self, budget: Budget) -> "SystemConfig":
         """Return this system cut down to a budget, under a name of its own."""

@@ -85,13 +85,17 @@ class DatasetConfig:
 
     Attributes:
         name: Of the file.
-        modality: Key of the modality; other rows of the manifest are passed over.
+        modality: Key of the modality that images are decoded as.
+        takes: Modalities whose rows of the manifest are taken, the others being passed over; by
+            default ``modality`` alone.
         seed: Of the division into sides.
         sides: The division of every source that is not named in ``own_sides``.
         own_sides: The division of single sources, such as fakes of a third party that must not
             train anything.
         fakes: The generators.
         max_scans: At most so many authentic scans of each side; None takes all.
+        longest_side: Larger images are scaled down to it before they are stored, in pixels; None
+            stores all at their own size.
     """
 
     name: str
@@ -101,6 +105,8 @@ class DatasetConfig:
     own_sides: dict[str, SideShares] = field(default_factory=dict)
     fakes: list[FakesConfig] = field(default_factory=list)
     max_scans: int | None = None
+    takes: list[str] = field(default_factory=list)
+    longest_side: int | None = None
 
     def __post_init__(self) -> None:
         names = [fakes.folder_name for fakes in self.fakes]

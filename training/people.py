@@ -8,17 +8,19 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from training.data.manifest import Scan, on_side
+from training.data.manifest import Scan
+from training.data.splits import COMPANION
 from training.errors import LearnedFromError
 from training.runs import write_whole
 
+TEACHING = ("train", COMPANION)
 PEOPLE_FILE = "people.txt"
 HASH_LENGTH = 16
 
 
 def remember_people(folder: Path, scans: Sequence[Scan]) -> None:
     """Add the people of the training side to those that are on file; only hashes are kept."""
-    people = _known(folder) | {_hashed(scan) for scan in on_side(scans, "train")}
+    people = _known(folder) | {_hashed(s) for s in scans if s.side in TEACHING}
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / PEOPLE_FILE, "".join(f"{p}\n" for p in sorted(people)).encode())
 
@@ -33,7 +35,7 @@ def require_strangers(folder: Path, scans: Sequence[Scan]) -> None:
     """
     known = _known(folder)
     for scan in scans:
-        if scan.side != "train" and _hashed(scan) in known:
+        if scan.side not in TEACHING and _hashed(scan) in known:
             raise LearnedFromError(folder, scan.person, scan.side)
 
 

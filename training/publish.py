@@ -122,7 +122,8 @@ def publish(
     _require_current_left_out(candidate)
     shelf = Shelf(weights_dir, candidate.dataset.modality)
     shelf.served_before()  # damaged, it would stop the publication after all the measuring
-    besides = Options(robustness=sample or Sample(), control_sides=sides_of(candidate.scans))
+    tested = on_side(candidate.scans, "test")
+    besides = Options(robustness=sample or Sample(), control_sides=sides_of(tested))
     detector, data, measured = evaluate_candidate(candidate, besides)
     if shortfalls := missed(candidate.config, candidate.paths):
         raise PublicationRefusedError(shortfalls)

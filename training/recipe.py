@@ -144,6 +144,7 @@ class PhaseConfig:
             in [0, 1). What was learned before is kept beside what is new: Wortsman et al., "Robust
             fine-tuning of zero-shot models", CVPR 2022, https://arxiv.org/abs/2109.01903. Not for
             the first phase, before which nothing was learned.
+        companion_share: Share of the pairs that come from the system's companions, in [0, 1).
     """
 
     epochs: int
@@ -156,6 +157,7 @@ class PhaseConfig:
     patience: int = 5
     hard_share: float = 0.0
     former_share: float = 0.0
+    companion_share: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("epochs", "crop_size", "batch_size", "steps_per_epoch", "patience"):
@@ -164,8 +166,10 @@ class PhaseConfig:
                 raise ValueError(f"{name} of a phase must be 1 or greater, got {value}")
         if self.crop_size % CELL:
             raise ValueError(f"crop_size must be a multiple of {CELL}, got {self.crop_size}")
-        if not 0 <= self.former_share < 1:
-            raise ValueError(f"former_share must lie in [0, 1), got {self.former_share}")
+        for name in ("former_share", "companion_share"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ValueError(f"{name} must lie in [0, 1), got {value}")
         if self.learning_rate <= 0:
             raise ValueError(f"learning_rate must be above 0, got {self.learning_rate}")
 

@@ -319,9 +319,28 @@ def test_a_diagnosis_is_learned_from_whole_scans() -> None:
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])
-def test_a_share_of_former_weights_leaves_some_of_the_new(share: float) -> None:
-    with pytest.raises(ValueError, match=r"former_share must lie in \[0, 1\)"):
-        a_phase(former_share=share)
+@pytest.mark.parametrize("name", ["former_share", "companion_share"])
+def test_a_share_of_something_else_leaves_some_of_its_own(name: str, share: float) -> None:
+    with pytest.raises(ValueError, match=rf"{name} must lie in \[0, 1\)"):
+        a_phase(**{name: share})
+
+
+@pytest.mark.parametrize(("companions", "share"), [(["others"], 0.0), ([], 0.5)])
+def test_companions_and_their_share_need_each_other(companions: list[str], share: float) -> None:
+    with pytest.raises(ValueError, match="need each other"):
+        system_config(companions=companions, phases=[a_phase(companion_share=share)])
+
+
+def test_only_pairs_have_companions() -> None:
+    phase = a_phase(companion_share=0.5, crop_size=64)
+    with pytest.raises(ValueError, match='companions need sampling = "pairs"'):
+        system_config(companions=["others"], phases=[phase], sampling="epoch", cell_loss=0.0)
+
+
+def test_a_system_without_its_companions_learns_alone() -> None:
+    config = system_config(companions=["others"], phases=[a_phase(companion_share=0.5)])
+
+    assert config.without_companions == system_config(phases=[a_phase()])
 
 
 def test_the_first_phase_has_no_former_weights() -> None:

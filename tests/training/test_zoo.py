@@ -68,7 +68,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> list[Scan]:
 
 def small(name: str) -> SystemConfig:
     """Return a system on images of 96 pixels, in batches of 4."""
-    config = load_system_config(name).within(TINY)
+    config = load_system_config(name).within(TINY).without_companions
     return replace(config, precision="32-true", phases=[replace(config.phases[0], batch_size=4)])
 
 

@@ -13,6 +13,7 @@ from training.config import SystemConfig
 from training.data.dataset import Example, PairDataset, Sampling, ScanPool, WholeScanDataset
 from training.data.epochs import EpochDataset, Round
 from training.data.manifest import Scan, on_side
+from training.data.splits import COMPANION
 from training.errors import TooFewScansError
 from training.seeding import generator_for
 
@@ -71,6 +72,7 @@ class DetectorData(lightning.LightningDataModule):
         self._phase = config.phases[phase]
         self.hardware = hardware
         self.pool = ScanPool(on_side(scans, "train"), config.image_size)
+        self.companions = companions_of(config, phase, scans)
         if len(self.pool.scans) < hardware.processes:
             raise TooFewScansError("The training side has fewer scans than there are processes.")
 
@@ -104,7 +106,8 @@ class DetectorData(lightning.LightningDataModule):
             source_balance=self._config.source_balance,
             augmentation=self._config.augmentation,
         )
-        return PairDataset(self.pool, self._config.preprocessing, self._phase, sampling)
+        preprocessing = self._config.preprocessing
+        return PairDataset(self.pool, preprocessing, self._phase, sampling, self.companions)
 
     def _whole_scans(self, seed: tuple[int, ...], rank: int) -> Dataset[Example]:
         turn = Round(
@@ -115,6 +118,18 @@ class DetectorData(lightning.LightningDataModule):
         )
         preprocessing, augmentation = self._config.preprocessing, self._config.augmentation
         return EpochDataset(self.pool, preprocessing, turn, augmentation)
+
+
+def companions_of(config: SystemConfig, phase: int, scans: Sequence[Scan]) -> ScanPool | None:
+    """Return what a phase learns from beside the training side; None where it does not.
+
+    Raises:
+        TooFewScansError: The companions lack a class.
+    """
+    if not config.phases[phase].companion_share:
+        return None
+    name = f"training side of {', '.join(config.companions)}"
+    return ScanPool(on_side(scans, COMPANION), config.image_size, name)
 
 
 def validation_subset(scans: Sequence[Scan], config: SystemConfig) -> list[Scan]:

@@ -30,6 +30,7 @@ from training.classifiers.module import DetectorModule
 from training.config import SystemConfig
 from training.data.manifest import Scan
 from training.data.selection import scans_for
+from training.data.splits import COMPANION
 from training.errors import CellLossError
 from training.people import remember_people, require_strangers
 from training.runs import SystemPaths, claim, write_whole
@@ -51,7 +52,7 @@ def train(
 
     Args:
         config: Of the system.
-        scans: The whole data set.
+        scans: The whole data set, and the system's companions.
         paths: Of the run.
         hardware: What it may use. Several processes draw other batches than one does.
 
@@ -86,8 +87,10 @@ def train(
         former = {k: v.to("cpu", copy=True) for k, v in network.state_dict().items()}
         if not (folder / FINISHED_FILE).exists():
             data = DetectorData(config, number, chosen, validation, hardware)
-            if phase.hard_share:
-                data.pool.hard = hard_spots(network, data.pool.real, config.preprocessing, folder)
+            pools = [(data.pool, folder), (data.companions, folder / COMPANION)]
+            for pool, place in pools if phase.hard_share else ():
+                if pool is not None:
+                    pool.hard = hard_spots(network, pool.real, config.preprocessing, place)
             _run_phase(config, network, data, number, folder)
         network.load_state_dict(_mean(_network_tensors(folder), former, phase.former_share))
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}

@@ -43,15 +43,17 @@ def command(
     from training.candidate import Candidate
     from training.config import load_dataset_config, load_system_config
     from training.evaluation.robustness import Sample
-    from training.fakes.produce import read_dataset
+    from training.fakes.produce import read_companions, read_dataset
     from training.publish import publish as stage
 
     config = load_system_config(system)
     dataset = load_dataset_config(config.dataset)
+    scans = read_dataset(dataset, dataset_paths(runs_dir, dataset.name))
+    scans += read_companions(config.companions, runs_dir)
     candidate = Candidate(
         config=config,
         dataset=dataset,
-        scans=read_dataset(dataset, dataset_paths(runs_dir, dataset.name)),
+        scans=scans,
         paths=system_paths(runs_dir, config.name),
     )
     sample = Sample(scans=robustness_scans)

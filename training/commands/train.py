@@ -36,11 +36,12 @@ def command(system: str, runs_dir: Path, **options: Any) -> None:
     from training.classifiers import train as stage
     from training.config import load_dataset_config, load_system_config
     from training.data.leakage import require_no_shortcut
-    from training.fakes.produce import read_dataset
+    from training.fakes.produce import read_companions, read_dataset
 
     config = load_system_config(system)
     dataset = load_dataset_config(config.dataset)
     scans = read_dataset(dataset, dataset_paths(runs_dir, dataset.name))
+    scans += read_companions(config.companions, runs_dir)
     config = config.within(budget_from(options))
     hardware = stage.Hardware(
         **{name: options[name] for name in ("devices", "nodes", "workers", "accelerator")}

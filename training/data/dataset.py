@@ -77,12 +77,13 @@ class ScanPool:
     Args:
         scans: Both classes of the training side.
         image_size: Side of the squares, in pixels.
+        name: What messages call them.
 
     Raises:
         TooFewScansError: One of the classes has no scan.
     """
 
-    def __init__(self, scans: Sequence[Scan], image_size: int) -> None:
+    def __init__(self, scans: Sequence[Scan], image_size: int, name: str = "training side") -> None:
         self._image_size = image_size
         self._squares: dict[str, NDArray[np.uint8]] = {}
         self.scans = list(scans)
@@ -98,9 +99,20 @@ class ScanPool:
         self.hard: list[Spot] = []
         if not self.real or not fakes:
             raise TooFewScansError(
-                "The training side needs authentic scans and fakes; it has "
+                f"The {name} needs authentic scans and fakes; it has "
                 f"{len(self.real)} and {sum(map(len, fakes.values()))}."
             )
+
+    def draw_pair(
+        self, rng: np.random.Generator, *, local_share: float, balance: float
+    ) -> tuple[Scan, Scan]:
+        """Draw a fake and its authentic partner; see ``Sampling`` for the shares."""
+        local = bool(self.local) and (not self.whole or rng.random() < local_share)
+        groups = self.local if local else self.whole
+        fake = groups[rng.integers(len(groups))].draw(rng, balance=balance)
+        if fake.origin:
+            return fake, self.by_path[fake.origin]
+        return fake, self.authentic.draw(rng, balance=balance)
 
     def square(self, path: Path | str) -> NDArray[np.float32]:
         """Return a scan or a mask fitted into the square, float32 in [0, 1]."""
@@ -136,13 +148,15 @@ class PairDataset(Dataset[Example]):
     scan is an authentic one drawn at random. Where a network drew a fake in small, most partners
     are scaled down to that size and up again, so that being coarse does not tell either
     (``MATCHED_SHARE``). Some partners are cut where authentic tissue was taken for forged
-    (``PhaseConfig.hard_share``).
+    (``PhaseConfig.hard_share``). Some pairs come from other images altogether
+    (``PhaseConfig.companion_share``), of each source as many.
 
     Args:
         pool: Scans to draw from.
         preprocessing: Of the system.
         phase: Gives crop size, batch size and steps an epoch.
         sampling: What pairs are made of.
+        companions: The other images; None without.
     """
 
     def __init__(
@@ -151,8 +165,10 @@ class PairDataset(Dataset[Example]):
         preprocessing: PreprocessingSpec,
         phase: PhaseConfig,
         sampling: Sampling,
+        companions: ScanPool | None = None,
     ) -> None:
         self._pool = pool
+        self._companions = companions
         self._preprocessing = preprocessing
         self._phase = phase
         self._sampling = sampling
@@ -164,12 +180,13 @@ class PairDataset(Dataset[Example]):
         pair, partner = divmod(index, 2)
         # Both members of a pair draw the same numbers.
         rng = generator_for(*self._sampling.seed, self._phase.crop_size, pair)
-        fake, real = self._draw_pair(rng)
-        spot = self._draw_spot(pair) if partner else None
-        grey = self._pool.square(spot.path if spot else real.path if partner else fake.path)
+        pool, balance = self._draw_pool(pair)
+        fake, real = pool.draw_pair(rng, local_share=self._sampling.local_share, balance=balance)
+        spot = self._draw_spot(pool, pair) if partner else None
+        grey = pool.square(spot.path if spot else real.path if partner else fake.path)
         if partner and fake.drawn_side:
             grey = self._matched(grey, int(fake.drawn_side), pair)
-        edit = self._pool.square(fake.mask) if fake.mask else np.ones_like(grey)
+        edit = pool.square(fake.mask) if fake.mask else np.ones_like(grey)
         focus = _center_of(edit) if fake.mask else None
         if spot:
             focus = spot.row, spot.column
@@ -184,16 +201,13 @@ class PairDataset(Dataset[Example]):
         mask = np.zeros_like(edit) if partner else edit
         return example_of(grey, mask, not partner, self._preprocessing)
 
-    def _draw_pair(self, rng: np.random.Generator) -> tuple[Scan, Scan]:
-        local = bool(self._pool.local) and (
-            not self._pool.whole or rng.random() < self._sampling.local_share
-        )
-        groups = self._pool.local if local else self._pool.whole
-        balance = self._sampling.source_balance
-        fake = groups[rng.integers(len(groups))].draw(rng, balance=balance)
-        if fake.origin:
-            return fake, self._pool.by_path[fake.origin]
-        return fake, self._pool.authentic.draw(rng, balance=balance)
+    def _draw_pool(self, pair: int) -> tuple[ScanPool, float]:
+        """Draw which pool a pair is of, by numbers of its own; and how alike its sources count."""
+        if self._companions is not None:
+            rng = generator_for(*self._sampling.seed, self._phase.crop_size, pair, "companions")
+            if rng.random() < self._phase.companion_share:
+                return self._companions, 1.0
+        return self._pool, self._sampling.source_balance
 
     def _matched(self, grey: NDArray[np.float32], side: int, pair: int) -> NDArray[np.float32]:
         """Send most squares through the pixels of a network that drew images of that side."""
@@ -202,13 +216,13 @@ class PairDataset(Dataset[Example]):
             return grey
         return resampled(grey, side / len(grey), smooth=bool(rng.random() < 0.5))
 
-    def _draw_spot(self, pair: int) -> Spot | None:
+    def _draw_spot(self, pool: ScanPool, pair: int) -> Spot | None:
         """Draw a place for the authentic partner, by numbers of its own; None for its usual one."""
-        if not self._pool.hard:
+        if not pool.hard:
             return None
         rng = generator_for(*self._sampling.seed, self._phase.crop_size, pair, "hard")
         hard = rng.random() < self._phase.hard_share
-        return self._pool.hard[rng.integers(len(self._pool.hard))] if hard else None
+        return pool.hard[rng.integers(len(pool.hard))] if hard else None
 
 
 def example_of(

@@ -3,14 +3,37 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.nn import functional
 
 
 def read_grey(path: Path | str) -> NDArray[np.float32]:
     """Read a prepared scan: float32 in [0, 1], shape ``[H, W]``."""
     with Image.open(path) as image:
         return np.asarray(image.convert("L"), dtype=np.float32) / np.float32(255)
+
+
+def at_most_as_long(grey: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Return an image scaled down until its longer side has so many pixels; a smaller one as is.
+
+    Args:
+        grey: float32 in [0, 1], shape ``[H, W]``.
+        side: In pixels.
+    """
+    scale = side / max(grey.shape)
+    if scale >= 1:
+        return grey
+    size = [max(1, round(length * scale)) for length in grey.shape]
+    scaled = functional.interpolate(
+        torch.from_numpy(np.ascontiguousarray(grey))[None, None],
+        size=size,
+        mode="bilinear",
+        antialias=True,
+        align_corners=False,
+    )
+    return scaled[0, 0].clamp(0, 1).numpy()
 
 
 def write_grey(path: Path, grey: NDArray[np.float32]) -> None:

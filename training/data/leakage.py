@@ -27,6 +27,7 @@ from training.data.probe import (
 )
 from training.data.raw import RawScan
 from training.data.selection import scans_for
+from training.data.splits import COMPANION
 from training.errors import DuplicateScansError, ShortcutError
 from training.seeding import generator_for
 
@@ -173,12 +174,12 @@ def _as_many_of_each(scans: Sequence[Scan]) -> list[Scan]:
 class _WatchedPool(ScanPool):
     """A pool that remembers which scan an example was cut from, to keep patients together."""
 
-    def __init__(self, scans: Sequence[Scan], image_size: int) -> None:
+    def __init__(self, scans: Sequence[Scan], image_size: int, asked_for: list[str]) -> None:
         super().__init__(scans, image_size)
-        self.asked_for: list[str] = []
+        self._asked_for = asked_for
 
     def square(self, path: Path | str) -> NDArray[np.float32]:
-        self.asked_for.append(str(path))
+        self._asked_for.append(str(path))
         return super().square(path)
 
 
@@ -187,16 +188,21 @@ def _examples(config: SystemConfig, scans: Sequence[Scan]) -> Iterator[tuple[str
     training = on_side(scans_for(config, scans), "train")
     if config.sampling == "epoch":  # there the rarer class would be too few of so many
         training = _as_many_of_each(training)
-    people = {str(scan.path): scan.person for scan in training}
-    pool = _WatchedPool(training, config.image_size)
-    examples, count = _fed_from(pool, config)
+    beside = on_side(scans, COMPANION) if config.phases[-1].companion_share else []
+    people = {str(scan.path): scan.person for scan in [*training, *beside]}
+    asked_for: list[str] = []
+    pool = _WatchedPool(training, config.image_size, asked_for)
+    companions = _WatchedPool(beside, config.image_size, asked_for) if beside else None
+    examples, count = _fed_from(pool, companions, config)
     for index in range(count):
-        pool.asked_for.clear()
+        asked_for.clear()
         example = examples[index]
-        yield people[pool.asked_for[0]], example  # the mask, if any, is asked for after the scan
+        yield people[asked_for[0]], example  # the mask, if any, is asked for after the scan
 
 
-def _fed_from(pool: ScanPool, config: SystemConfig) -> tuple[Dataset[Example], int]:
+def _fed_from(
+    pool: ScanPool, companions: ScanPool | None, config: SystemConfig
+) -> tuple[Dataset[Example], int]:
     if config.sampling == "pairs":
         sampling = Sampling(
             seed=(config.seed,),
@@ -204,7 +210,9 @@ def _fed_from(pool: ScanPool, config: SystemConfig) -> tuple[Dataset[Example], i
             source_balance=config.source_balance,
             augmentation=config.augmentation,
         )
-        return PairDataset(pool, config.preprocessing, config.phases[-1], sampling), MOST_EXAMPLES
+        phase = config.phases[-1]
+        pairs = PairDataset(pool, config.preprocessing, phase, sampling, companions)
+        return pairs, MOST_EXAMPLES
     turn = Round(seed=(config.seed,), limit=MOST_EXAMPLES)
     whole = EpochDataset(pool, config.preprocessing, turn, config.augmentation)
     return whole, len(whole)

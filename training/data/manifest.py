@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -59,13 +59,13 @@ class Scan:
         return f"{self.source}/{self.patient}" if self.patient else f"path/{self.path}"
 
 
-def read_manifest(path: Path, *, modality: str | None = None) -> list[Scan]:
+def read_manifest(path: Path, *, modalities: Collection[str] = ()) -> list[Scan]:
     """Read a CSV with at least the columns ``path,label,source,patient``.
 
     Args:
         path: The CSV; paths in it are relative to its folder. Those of origins and masks come
             back absolute.
-        modality: If given and the CSV has a column ``modality``, other rows are passed over.
+        modalities: If given and the CSV has a column ``modality``, other rows are passed over.
 
     Raises:
         ManifestError: A column is missing or stands twice, a label is neither real nor fake, a
@@ -81,11 +81,11 @@ def read_manifest(path: Path, *, modality: str | None = None) -> list[Scan]:
     except (OSError, csv.Error) as error:
         raise ManifestError(path, f"cannot be read ({error})") from error
     _check_columns(path, columns)
-    if modality is not None and "modality" in columns:
-        numbered = [(n, row) for n, row in numbered if (row["modality"] or "").strip() == modality]
+    if modalities and "modality" in columns:
+        numbered = [(n, r) for n, r in numbered if (r["modality"] or "").strip() in modalities]
     if not numbered:
         raise ManifestError(
-            path, "there is no scan in it" + (f" of {modality}" if modality else "")
+            path, "there is no scan in it" + (f" of {', '.join(modalities)}" if modalities else "")
         )
     return [_scan_of(path, number, row) for number, row in numbered]
 

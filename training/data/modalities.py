@@ -11,6 +11,12 @@ RESEARCH_ONLY = {
             noun="lung histopathology image",
             summary="A stained section of lung tissue under the microscope.",
         ),
+        ModalitySpec(
+            key="other_image",
+            title="Other medical images",
+            noun="medical image",
+            summary="Images of other modalities, which a detector learns from beside its own.",
+        ),
     )
 }
 

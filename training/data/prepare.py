@@ -1,11 +1,14 @@
 """The first stage: decode every scan as the server would, and put each patient on one side."""
 
 import csv
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from app.detection.labels import Label
@@ -14,7 +17,7 @@ from app.errors import UploadError
 from training.config import DatasetConfig
 from training.data.decoded import Decoded
 from training.data.duplicates import fingerprint
-from training.data.images import read_grey, write_grey
+from training.data.images import at_most_as_long, read_grey, write_grey
 from training.data.leakage import require_one_image_a_patient, require_parity
 from training.data.manifest import Scan, read_manifest, write_index
 from training.data.modalities import trainable_modality
@@ -79,9 +82,11 @@ def prepare(
     if manifest is None and not options.sources:
         raise SourceError("There is nothing to prepare: name a manifest or a source.")
     spec = trainable_modality(config.modality)
-    raws = list(_brought(manifest, config.modality, options))
+    raws = list(_brought(manifest, config.takes or [config.modality], options))
     where = manifest or options.sources[0][1]
     require_usable_rows(where, raws)
+    if config.longest_side is not None:
+        _require_no_places(where, raws)
     sided = assign_sides([raw.scan for raw in raws], config)
     check_no_leak(sided)
     raws = [replace(raw, scan=scan) for raw, scan in zip(raws, sided, strict=True)]
@@ -90,20 +95,34 @@ def prepare(
         raws = [raw for raw in raws if raw.scan.path in left]
     _check_authentic(sided, config)
     require_parity(raws, accepted=options.accepted)
-    kept, prepared = _decode(where, raws, spec, paths, options)
+    reader = partial(_read, spec=spec, longest_side=config.longest_side)
+    kept, prepared = _decode(where, raws, reader, paths, options)
     fingerprints = [fingerprint(read_grey(scan.path)) for scan in prepared]
     require_one_image_a_patient(prepared, [raw.name for raw in kept], fingerprints)
     write_index(paths.scans_index, prepared)
     return prepared
 
 
-def _brought(manifest: Path | None, modality: str, options: PrepareOptions) -> Iterator[RawScan]:
+def _brought(
+    manifest: Path | None, modalities: Sequence[str], options: PrepareOptions
+) -> Iterator[RawScan]:
     """Return the scans of the manifest, then those of the public sets."""
     if manifest is not None:
-        for scan in read_manifest(manifest, modality=modality):
+        for scan in read_manifest(manifest, modalities=modalities):
             yield RawScan(scan=scan, name=_below(manifest, scan))
     for name, root in options.sources:
         yield from read_source(name, root, options.source_options)
+
+
+def _require_no_places(where: Path, raws: Sequence[RawScan]) -> None:
+    """Make sure that no row names pixels, which would be others once its image is scaled down."""
+    for raw in raws:
+        if raw.scan.x:
+            raise ManifestError(
+                where,
+                f"{raw.name}: x and y are pixels of the image as it is, but longest_side scales it "
+                "down: leave one of them out",
+            )
 
 
 def _check_authentic(scans: Sequence[Scan], config: DatasetConfig) -> None:
@@ -117,7 +136,7 @@ def _check_authentic(scans: Sequence[Scan], config: DatasetConfig) -> None:
 def _decode(
     where: Path,
     raws: Sequence[RawScan],
-    spec: ModalitySpec,
+    reader: Callable[[RawScan], NDArray[np.float32]],
     paths: DatasetPaths,
     options: PrepareOptions,
 ) -> tuple[list[RawScan], list[Scan]]:
@@ -132,7 +151,7 @@ def _decode(
         decoded.remember(raw, name, is_stored=image.exists())
         try:
             if not image.exists():
-                write_grey(image, raw.read(spec))
+                write_grey(image, reader(raw))
         except (UploadError, SourceError) as error:
             if not options.skip_unreadable:
                 raise ManifestError(where, f"{raw.name}: {error}") from error
@@ -145,6 +164,11 @@ def _decode(
         raise TooFewScansError(f"{where}: no scan could be read; see {UNREADABLE_FILE}.")
     images = {str(r.scan.path.resolve()): str(s.path) for r, s in zip(kept, prepared, strict=True)}
     return kept, [replace(s, origin=images.get(s.origin, "")) for s in prepared]
+
+
+def _read(raw: RawScan, *, spec: ModalitySpec, longest_side: int | None) -> NDArray[np.float32]:
+    grey = raw.read(spec)
+    return grey if longest_side is None else at_most_as_long(grey, longest_side)
 
 
 def _list_unreadable(path: Path, rows: Sequence[tuple[str, str]]) -> None:

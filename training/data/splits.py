@@ -11,6 +11,8 @@ from training.errors import LeakError
 from training.seeding import generator_for
 
 SIDES = ("train", "validation", "test")
+COMPANION = "companion"
+"""The side of scans of another data set that are learned from beside the training side."""
 
 
 def assign_sides(scans: Sequence[Scan], config: DatasetConfig) -> list[Scan]:

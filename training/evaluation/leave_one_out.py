@@ -30,6 +30,7 @@ from training.evaluation.left_out import (
 )
 from training.evaluation.prediction_file import read_predictions
 from training.evaluation.report import figures_of_fakes, figures_of_reals
+from training.people import TEACHING
 from training.publish import evaluate_candidate
 from training.runs import SystemPaths, claim, write_whole
 
@@ -106,7 +107,9 @@ class Experiment:
 
     def sources(self) -> list[str]:
         """Return the sources that can be left out: those with authentic scans to train on."""
-        return sorted({s.source for s in on_side(self.scans, "train", Label.REAL)})
+        return sorted(
+            {s.source for s in self.scans if s.side in TEACHING and s.label is Label.REAL}
+        )
 
 
 def leave_out(experiment: Experiment, turns: Sequence[Turn]) -> LeftOut:

@@ -36,7 +36,7 @@ def of_manifest(manifest: Path, modality: str) -> Subjects:
     Raises:
         ManifestError: It cannot be used, or an image stands there twice and would count twice.
     """
-    scans = read_manifest(manifest, modality=modality)
+    scans = read_manifest(manifest, modalities=[modality])
     require_each_once(manifest, [(scan.path.name, scan.path) for scan in scans])
     return Subjects(scans=scans, index=manifest)
 

@@ -2,16 +2,17 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from app.detection.labels import Label
-from training.config import DatasetConfig, FakesConfig
+from training.config import DatasetConfig, FakesConfig, load_dataset_config
 from training.data.images import read_grey, write_grey
 from training.data.manifest import Scan, on_side, read_index, write_index
-from training.data.splits import SIDES, check_no_leak
+from training.data.splits import COMPANION, SIDES, check_no_leak
 from training.errors import ManifestError, StageMissingError, TooFewScansError
 from training.fakes.background import with_black_background
 from training.fakes.base import Fake, Generator, create
@@ -19,7 +20,7 @@ from training.fakes.orders import Journal, Order, Outcome, Store, orders
 from training.fakes.quality.report import describe
 from training.fakes.visibility import is_visible
 from training.people import remember_people, require_strangers
-from training.runs import DatasetPaths, claim
+from training.runs import DatasetPaths, claim, dataset_paths
 
 JOURNAL = "journal.jsonl"
 
@@ -72,6 +73,21 @@ def read_dataset(config: DatasetConfig, paths: DatasetPaths) -> list[Scan]:
     scans = [scan for index in indexes for scan in read_index(index)]
     check_no_leak(scans)
     return scans
+
+
+def read_companions(names: Sequence[str], runs_dir: Path) -> list[Scan]:
+    """Return what other data sets have on their training sides, on the side ``companion`` here.
+
+    Raises:
+        StageMissingError: A stage before has not run for one of them.
+        LeakError: A patient or an origin stands on two sides of one.
+    """
+    found: list[Scan] = []
+    for name in names:
+        config = load_dataset_config(name)
+        scans = read_dataset(config, dataset_paths(runs_dir, config.name))
+        found += [replace(scan, side=COMPANION) for scan in on_side(scans, "train")]
+    return found
 
 
 def _journal(path: Path, index: Path) -> Journal:

@@ -21,7 +21,7 @@ from training.data.manifest import Scan, read_index
 from training.data.prepare import prepare
 from training.errors import ShortcutError, StageMissingError, TrainingError
 from training.fakes.base import generators
-from training.fakes.produce import produce, read_dataset
+from training.fakes.produce import produce, read_companions, read_dataset
 from training.recipe import at_most
 from training.runs import DatasetPaths, SystemPaths, dataset_paths, system_paths
 
@@ -79,6 +79,8 @@ class Laboratory:
         allowed = self.budget if budget is None else budget
         documented = load_system_config(system)
         config = documented.within(allowed)
+        if allowed != FULL:
+            config = config.without_companions
         if allowed != FULL and config.initialisation == "imagenet":
             # A try-out should not end where a model hub is out of reach; the table says what was.
             config = replace(config, initialisation="imagenet_or_random")
@@ -142,6 +144,7 @@ class Laboratory:
             TrainingError: It cannot be trained.
         """
         paths = self.system_paths(setting.system)
+        scans = [*scans, *read_companions(setting.system.companions, self.runs_dir)]
         train(setting.system, scans, paths, self.hardware)
         candidate = Candidate(
             config=setting.system, dataset=setting.dataset, scans=scans, paths=paths

@@ -13,6 +13,7 @@ from app.detection.card import ArchitectureSpec
 from app.detection.labels import Label
 from tests.training.lab import a_phase, a_scan, system_config, write_dataset
 from training.classifiers.callbacks import HISTORY_KEYS
+from training.classifiers.hard_negatives import HARD_FILE
 from training.classifiers.initialisation import (
     InitialisationError,
     WeightsOutOfReachError,
@@ -22,7 +23,9 @@ from training.classifiers.train import FINISHED_FILE, Hardware, train, validatio
 from training.config import Budget, L2Config, SystemConfig
 from training.data.dataset import PairDataset
 from training.data.manifest import Scan
-from training.errors import CellLossError, TooFewScansError
+from training.data.splits import COMPANION
+from training.errors import CellLossError, LearnedFromError, TooFewScansError
+from training.people import require_strangers
 from training.runs import SystemPaths
 
 
@@ -90,6 +93,30 @@ def test_a_phase_may_keep_a_share_of_what_was_learned_before_it(
         else:
             assert torch.equal(tensor, whole[name]), name
     assert any(not torch.equal(before[name], whole[name]) for name in whole)
+
+
+def test_companions_are_learned_from_and_their_people_are_remembered(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    reals = [s for s in scans if s.side == "train" and s.label is Label.REAL]
+    there = {s.person for s in reals[::2]}
+    divided = [replace(s, side=COMPANION) if s.person in there else s for s in scans]
+    phase = a_phase(epochs=1, hard_share=0.5, companion_share=0.5)
+    config = slow_learner(phases=[phase], companions=["others"])
+
+    train(config, divided, SystemPaths(tmp_path), Hardware())
+
+    spots = json.loads((tmp_path / "phase0" / COMPANION / HARD_FILE).read_text(encoding="utf-8"))
+    assert {path for path, *_ in spots} <= {str(s.path) for s in reals[::2]}
+    with pytest.raises(LearnedFromError):
+        require_strangers(tmp_path, [replace(s, side="test") for s in reals[::2]])
+
+
+def test_companions_without_fakes_are_refused(scans: list[Scan], tmp_path: Path) -> None:
+    config = slow_learner(phases=[a_phase(epochs=1, companion_share=0.5)], companions=["others"])
+
+    with pytest.raises(TooFewScansError, match=r"training side of others needs .* it has 0 and 0"):
+        train(config, scans, SystemPaths(tmp_path), Hardware())
 
 
 def test_the_loss_falls_and_fakes_are_told_apart(scans: list[Scan], tmp_path: Path) -> None:

@@ -70,13 +70,62 @@ def pairs(
     seed: tuple[int, ...] = (0, 0, 0),
     local_share: float = 1.0,
     image_size: int = SIDE,
+    companions: ScanPool | None = None,
 ) -> PairDataset:
     sampling = Sampling(seed=seed, local_share=local_share, augmentation=augmentation)
     pool = ScanPool(scans, image_size)
-    return PairDataset(pool, SYSTEM.preprocessing, phase or a_phase(), sampling)
+    return PairDataset(pool, SYSTEM.preprocessing, phase or a_phase(), sampling, companions)
 
 
 # --- pairs ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def bright(tmp_path: Path) -> ScanPool:
+    """Companions that no lung looks like: white all over, with a black hole when forged."""
+    white, hole, mask = (np.ones((SIDE, SIDE), dtype=np.float32) for _ in range(3))
+    hole[32:64, 32:64] = 0
+    mask -= hole
+    for name, grey in {"white": white, "hole": hole, "mask": mask}.items():
+        write_grey(tmp_path / f"{name}.png", grey)
+    real = a_scan(tmp_path / "white.png", source="elsewhere")
+    fake = replace(
+        real,
+        path=tmp_path / "hole.png",
+        label=Label.FAKE,
+        generator="hole",
+        origin=str(real.path),
+        mask=str(tmp_path / "mask.png"),
+    )
+    return ScanPool([real, fake], SIDE)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.75])
+def test_a_share_of_the_pairs_comes_from_the_companions(
+    reals: list[Scan], local: list[Scan], bright: ScanPool, share: float
+) -> None:
+    phase = a_phase(crop_size=32, steps_per_epoch=100, companion_share=share)
+    data = pairs(reals + local, phase=phase, companions=bright)
+    white = (1 - SYSTEM.preprocessing.mean[0]) / SYSTEM.preprocessing.std[0]
+
+    from_there = [bool((data[2 * n + 1]["image"][0] > white - 1e-3).all()) for n in range(200)]
+
+    assert np.mean(from_there) == pytest.approx(share, abs=0.1)
+    for pair, is_companion in enumerate(from_there):
+        if is_companion:
+            assert data[2 * pair]["mask"].any()
+            assert data[2 * pair]["label"] == Label.FAKE
+
+
+def test_pairs_of_the_own_scans_are_the_same_with_companions(
+    reals: list[Scan], local: list[Scan], bright: ScanPool
+) -> None:
+    alone = pairs(reals + local)
+    beside = pairs(reals + local, phase=a_phase(companion_share=0.5), companions=bright)
+
+    same = [torch.equal(alone[n]["image"], beside[n]["image"]) for n in range(40)]
+
+    assert 0 < sum(same) < 40
 
 
 @pytest.mark.parametrize("augmentation", [NO_AUGMENTATION, POINTWISE])
@@ -222,12 +271,12 @@ def test_a_generator_with_many_fakes_counts_no_more_than_one_with_few(
 ) -> None:
     other = [replace(whole[3], generator="rare")]
     many = [replace(s, generator="frequent") for s in whole[:3]]
-    data = pairs(reals + many + other, phase=WHOLE_CROP)
-    rare = (data._pool.square(other[0].path)).sum()
+    pool = ScanPool(reals + many + other, SIDE)
 
-    shown = [data._draw_pair(generator_for(pair))[0] for pair in range(300)]
+    shown = [
+        pool.draw_pair(generator_for(pair), local_share=1.0, balance=0.0)[0] for pair in range(300)
+    ]
 
-    assert rare > 0
     assert np.mean([s.generator == "rare" for s in shown]) == pytest.approx(0.5, abs=0.1)
 
 

@@ -52,14 +52,14 @@ def test_rows_of_another_modality_are_passed_over(folder: Path) -> None:
     rows = [ROW | {"modality": "knee_xray"}, ROW | {"path": "b.png", "modality": "lung_ct"}]
     manifest = write_manifest(folder / "m.csv", rows)
 
-    assert [s.path.name for s in read_manifest(manifest, modality="lung_ct")] == ["b.png"]
+    assert [s.path.name for s in read_manifest(manifest, modalities=["lung_ct"])] == ["b.png"]
     assert len(read_manifest(manifest)) == 2
 
 
 def test_a_manifest_without_the_column_modality_is_taken_whole(folder: Path) -> None:
     manifest = write_manifest(folder / "m.csv", [ROW])
 
-    assert len(read_manifest(manifest, modality="lung_ct")) == 1
+    assert len(read_manifest(manifest, modalities=["lung_ct"])) == 1
 
 
 @pytest.mark.parametrize("column", ["path", "label", "source", "patient"])
@@ -99,7 +99,7 @@ def test_a_line_is_counted_in_the_whole_file_though_rows_are_passed_over(folder:
     ]
 
     with pytest.raises(ManifestError, match="row 4"):
-        read_manifest(write_manifest(folder / "m.csv", rows), modality="lung_ct")
+        read_manifest(write_manifest(folder / "m.csv", rows), modalities=["lung_ct"])
 
 
 def test_a_byte_order_mark_as_spreadsheets_write_it_is_no_obstacle(folder: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_manifest_of_another_modality_only_is_refused(folder: Path) -> None:
     manifest = write_manifest(folder / "m.csv", [ROW | {"modality": "knee_xray"}])
 
     with pytest.raises(ManifestError, match="no scan in it of lung_ct"):
-        read_manifest(manifest, modality="lung_ct")
+        read_manifest(manifest, modalities=["lung_ct"])
 
 
 def test_an_index_is_read_as_it_was_written(folder: Path) -> None:

@@ -59,6 +59,31 @@ def test_a_scan_is_stored_as_the_server_would_see_it(
     assert scan.path.suffix == ".png"
 
 
+def test_a_data_set_may_take_other_modalities_and_store_large_images_smaller(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    for name, side in {"heart": 96, "hand": 64, "lung": 96}.items():
+        (tmp_path / f"{name}.png").write_bytes(png_bytes(make_lung(side, side)))
+    rows = [row(f"{name}.png", modality=name) for name in ("heart", "hand", "lung")]
+    manifest = write_manifest(tmp_path / "m.csv", rows)
+    config = dataset_config(takes=["heart", "hand"], longest_side=80)
+
+    prepared = prepare(manifest, config, paths)
+
+    sizes = {s.path.stem.split("-")[0]: read_grey(s.path).shape for s in prepared}
+    assert sizes == {"heart": (80, 80), "hand": (64, 64)}
+
+
+def test_a_place_in_an_image_that_is_scaled_down_is_refused(
+    tmp_path: Path, paths: DatasetPaths
+) -> None:
+    (tmp_path / "a.png").write_bytes(png_bytes(make_lung()))
+    manifest = write_manifest(tmp_path / "m.csv", [row("a.png", x="40", y="30")])
+
+    with pytest.raises(ManifestError, match=r"a\.png: x and y are pixels"):
+        prepare(manifest, dataset_config(longest_side=48), paths)
+
+
 def test_the_index_says_what_was_prepared(tmp_path: Path, paths: DatasetPaths) -> None:
     prepared = prepare(make_manifest(tmp_path, 8), dataset_config(), paths)
 

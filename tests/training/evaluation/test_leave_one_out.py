@@ -10,6 +10,7 @@ from app.detection.labels import Label
 from tests.training.lab import a_phase, dataset_config, system_config, write_dataset
 from training.classifiers.train import Hardware
 from training.data.manifest import Scan, on_side
+from training.data.splits import COMPANION
 from training.errors import ManifestError, TooFewScansError
 from training.evaluation.leave_one_out import Experiment, Turn, leave_out
 from training.evaluation.left_out import LeftOut, left_out_file, read_left_out, write_left_out
@@ -63,6 +64,33 @@ def test_every_scan_of_a_source_is_tested_whichever_side_it_stood_on(scans: list
     tested = on_side(Turn(kind="source", name="other").divided(scans), "test")
 
     assert {s.path for s in tested} == {s.path for s in scans if s.source == "other"}
+
+
+def test_a_source_of_companions_can_be_left_out(scans: list[Scan], tmp_path: Path) -> None:
+    beside = [replace(s, source="elsewhere", side=COMPANION) for s in on_side(scans, "train")[:20]]
+    experiment = Experiment(
+        config=system_config(),
+        dataset=dataset_config(),
+        scans=[*scans, *beside],
+        paths=SystemPaths(tmp_path),
+        hardware=Hardware(),
+    )
+
+    divided = Turn(kind="source", name="elsewhere").divided(experiment.scans)
+
+    assert experiment.sources() == ["drawn", "elsewhere", "other"]
+    assert not on_side(divided, COMPANION)
+    assert {s.source for s in on_side(divided, "test")} == {"elsewhere"}
+
+
+def test_companions_are_learned_from_without_the_generator_that_is_left_out(
+    scans: list[Scan],
+) -> None:
+    beside = [replace(s, side=COMPANION) for s in on_side(scans, "train")]
+
+    divided = WITHOUT_SQUARE.divided([*scans, *beside])
+
+    assert {s.generator for s in on_side(divided, COMPANION)} == {"", "blocks"}
 
 
 def test_a_family_is_left_out_together(scans: list[Scan]) -> None:

@@ -13,11 +13,11 @@ import pytest
 
 from app.detection.labels import Label
 from tests.training.lab import SIDE, TINY_DCGAN, a_scan, dataset_config, make_manifest
-from training.config import DatasetConfig, FakesConfig
+from training.config import DatasetConfig, FakesConfig, load_dataset_config
 from training.data.images import read_grey, write_grey
 from training.data.manifest import Scan, read_index, write_index
 from training.data.prepare import prepare
-from training.data.splits import check_no_leak
+from training.data.splits import COMPANION, check_no_leak
 from training.errors import (
     LeakError,
     LearnedFromError,
@@ -27,8 +27,8 @@ from training.errors import (
 )
 from training.fakes import base
 from training.fakes.base import Fake, Generator
-from training.fakes.produce import JOURNAL, produce, read_dataset
-from training.runs import DatasetPaths
+from training.fakes.produce import JOURNAL, produce, read_companions, read_dataset
+from training.runs import DatasetPaths, dataset_paths
 
 
 class Negative(Generator):
@@ -273,6 +273,28 @@ def test_a_generator_may_stand_twice_under_two_names(
     assert {s.path for s in first}.isdisjoint(s.path for s in second)
     assert {s.seed for s in first}.isdisjoint(s.seed for s in second)
     assert read_dataset(config, paths) == scans
+
+
+def test_companions_are_the_training_sides_of_other_data_sets(
+    tmp_path: Path, negatives: DatasetConfig
+) -> None:
+    config = tmp_path / "others.toml"
+    config.write_text(
+        'name = "others"\nmodality = "lung_ct"\nseed = 1\n'
+        "[sides]\ntrain = 0.5\nvalidation = 0.25\ntest = 0.25\n"
+        '[[fakes]]\ngenerator = "negative"\n',
+        encoding="utf-8",
+    )
+    others = load_dataset_config(str(config))
+    paths = dataset_paths(tmp_path / "runs", "others")
+    prepared(tmp_path, paths, others)
+    training = [s for s in produce(others, paths) if s.side == "train"]
+
+    found = read_companions([str(config)], tmp_path / "runs")
+
+    assert found == [replace(s, side=COMPANION) for s in training]
+    assert {s.label for s in found} == set(Label)
+    assert read_companions([], tmp_path / "runs") == []
 
 
 def test_the_same_name_twice_is_refused() -> None:
