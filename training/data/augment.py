@@ -17,6 +17,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
 from training.config import AugmentationConfig
+from training.data.images import scaled_to
 
 LOCAL_EDIT_MIN_RESOLUTION = 0.5
 MIDDLE_GREY = 0.5
@@ -154,16 +155,13 @@ def resampled(
 ) -> NDArray[np.float32]:
     """Scale down to ``share`` of the resolution, in (0, 1], and up again."""
     height, width = grey.shape
-    size = (max(8, round(height * share)), max(8, round(width * share)))
-    small = functional.interpolate(
-        torch.from_numpy(np.ascontiguousarray(grey))[None, None],
-        size=size,
-        mode="bilinear",
-        antialias=True,
+    small = scaled_to(grey, max(8, round(height * share)), max(8, round(width * share)))
+    large = functional.interpolate(
+        torch.from_numpy(small)[None, None],
+        size=(height, width),
+        mode="bicubic" if smooth else "bilinear",
         align_corners=False,
     )
-    mode = "bicubic" if smooth else "bilinear"
-    large = functional.interpolate(small, size=(height, width), mode=mode, align_corners=False)
     return large[0, 0].clamp(0, 1).numpy()
 
 

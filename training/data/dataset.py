@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import Dataset
 
 from app.detection.card import PreprocessingSpec
@@ -18,7 +17,7 @@ from app.detection.labels import Label
 from app.detection.preprocessing import normalise, to_square
 from training.config import AugmentationConfig, PhaseConfig
 from training.data.augment import Placement, resampled, vary_appearance
-from training.data.images import read_grey
+from training.data.images import read_grey, scaled_to
 from training.data.manifest import Scan
 from training.data.overprint import draw_overprint
 from training.errors import TooFewScansError
@@ -260,17 +259,7 @@ class _Geometry:
     def apply(self, square: NDArray[np.float32]) -> NDArray[np.float32]:
         part = square[self.top : self.top + self.side, self.left : self.left + self.side]
         if self.side != self.crop_size:
-            part = (
-                functional.interpolate(
-                    torch.from_numpy(np.ascontiguousarray(part))[None, None],
-                    size=(self.crop_size, self.crop_size),
-                    mode="bilinear",
-                    antialias=True,
-                    align_corners=False,
-                )[0, 0]
-                .clamp(0, 1)
-                .numpy()
-            )
+            part = scaled_to(part, self.crop_size, self.crop_size)
         part = np.rot90(part, self.quarter_turns)
         return part[:, ::-1] if self.mirrored else part
 

@@ -22,13 +22,18 @@ def at_most_as_long(grey: NDArray[np.float32], side: int) -> NDArray[np.float32]
         grey: float32 in [0, 1], shape ``[H, W]``.
         side: In pixels.
     """
-    scale = side / max(grey.shape)
+    height, width = grey.shape
+    scale = side / max(height, width)
     if scale >= 1:
         return grey
-    size = [max(1, round(length * scale)) for length in grey.shape]
+    return scaled_to(grey, max(1, round(height * scale)), max(1, round(width * scale)))
+
+
+def scaled_to(grey: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Return an image at another size, bilinear and without aliases: float32 in [0, 1]."""
     scaled = functional.interpolate(
         torch.from_numpy(np.ascontiguousarray(grey))[None, None],
-        size=size,
+        size=(height, width),
         mode="bilinear",
         antialias=True,
         align_corners=False,
