@@ -113,8 +113,10 @@ def data_sources(scans: Sequence[Scan]) -> tuple[DataSource, ...]:
     """Return what each source, and each generator, contributed."""
     groups: dict[str, list[Scan]] = {}
     for scan in scans:
-        made_here = scan.label is Label.FAKE and scan.seed
-        name = f"{scan.generator} (made here)" if made_here else scan.source
+        name = scan.source
+        if scan.label is Label.FAKE and scan.seed:
+            of = " of companions" if scan.side == COMPANION else ""
+            name = f"{scan.generator} (made here{of})"
         groups.setdefault(name, []).append(scan)
     return tuple(
         DataSource(

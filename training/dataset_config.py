@@ -105,8 +105,9 @@ class DatasetConfig:
     own_sides: dict[str, SideShares] = field(default_factory=dict)
     fakes: list[FakesConfig] = field(default_factory=list)
     max_scans: int | None = None
-    takes: list[str] = field(default_factory=list)
-    longest_side: int | None = None
+    # Folders of reproductions are claimed by what this prints; most data sets have neither.
+    takes: list[str] = field(default_factory=list, repr=False)
+    longest_side: int | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         names = [fakes.folder_name for fakes in self.fakes]

@@ -331,6 +331,13 @@ def test_companions_and_their_share_need_each_other(companions: list[str], share
         system_config(companions=companions, phases=[a_phase(companion_share=share)])
 
 
+def test_what_few_data_sets_have_does_not_make_the_others_stale() -> None:
+    config = load_dataset_config("lung_ct")
+
+    assert "takes" not in repr(config)
+    assert "longest_side" not in repr(config)
+
+
 def test_only_pairs_have_companions() -> None:
     phase = a_phase(companion_share=0.5, crop_size=64)
     with pytest.raises(ValueError, match='companions need sampling = "pairs"'):

@@ -24,13 +24,18 @@ from training.classifiers.callbacks import (
 from training.classifiers.freezing import FrozenTrunk
 from training.classifiers.hard_negatives import hard_spots
 from training.classifiers.initialisation import FROM_SCRATCH, initialise
-from training.classifiers.loading import DetectorData, Hardware, validation_subset
+from training.classifiers.loading import (
+    DetectorData,
+    Hardware,
+    companions_of,
+    validation_subset,
+)
 from training.classifiers.losses import l2_penalty
 from training.classifiers.module import DetectorModule
 from training.config import SystemConfig
 from training.data.manifest import Scan
 from training.data.selection import scans_for
-from training.data.splits import COMPANION
+from training.data.splits import COMPANION, check_no_leak
 from training.errors import CellLossError
 from training.people import remember_people, require_strangers
 from training.runs import SystemPaths, claim, write_whole
@@ -57,7 +62,8 @@ def train(
         hardware: What it may use. Several processes draw other batches than one does.
 
     Raises:
-        TooFewScansError: A class is missing.
+        TooFewScansError: A class is missing, of the companions too.
+        LeakError: Somebody stands on two sides, one of which may be that of the companions.
         CellLossError: The cells of this network cannot be trained by themselves.
         PenaltyError: A penalty names a part that the network does not have.
         InitialisationError: The weights to begin with cannot be had.
@@ -74,6 +80,9 @@ def train(
         raise CellLossError(config.architecture.name)
     l2_penalty(network, config.l2)
     chosen = scans_for(config, scans)
+    check_no_leak(chosen)
+    for number in range(len(config.phases)):  # what is missing is told now, not hours later
+        companions_of(config, number, chosen)
     validation = validation_subset(chosen, config)
     remember_people(paths.root, chosen)
     if not _has_begun(paths):

@@ -3,7 +3,7 @@
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -82,14 +82,22 @@ def _turns(experiment: "Experiment", options: dict[str, Any]) -> "list[Turn]":
     generators = options["generators"] or ([] if sources else experiment.generators())
     return [
         *(Turn(kind="generator", name=name) for name in generators),
-        *(Turn(kind="source", name=name) for name in sources),
+        *(Turn(kind=_kind_of(name, experiment), name=name) for name in sources),
     ]
+
+
+def _kind_of(source: str, experiment: "Experiment") -> Literal["source", "companion"]:
+    from training.evaluation.leave_one_out import TOGETHER
+
+    own = experiment.sources()
+    beside = set(experiment.companions()).difference(own)
+    return "companion" if beside.issuperset(source.split(TOGETHER)) else "source"
 
 
 def _tell(found: "LeftOut") -> None:
     for name, figures in found.generators.items():
         click.echo(f"without {name:<28} AUC on it {figure_text(figures['auc'])}")
-    for name, figures in found.sources.items():
+    for name, figures in {**found.sources, **found.companions}.items():
         text = figure_text(figures["false_alarm_rate"])
         click.echo(f"without {name:<28} false alarms on it {text}")
     for title, worst in (

@@ -148,7 +148,7 @@ class PairDataset(Dataset[Example]):
     are scaled down to that size and up again, so that being coarse does not tell either
     (``MATCHED_SHARE``). Some partners are cut where authentic tissue was taken for forged
     (``PhaseConfig.hard_share``). Some pairs come from other images altogether
-    (``PhaseConfig.companion_share``), of each source as many.
+    (``PhaseConfig.companion_share``), their fakes of each source alike.
 
     Args:
         pool: Scans to draw from.

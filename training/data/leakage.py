@@ -108,7 +108,7 @@ def require_no_shortcut(
 
     Args:
         config: Of the system.
-        scans: The whole data set.
+        scans: The whole data set, and the system's companions, which are probed by themselves.
         accepted: Columns that are no reason to refuse.
 
     Returns:
@@ -120,14 +120,25 @@ def require_no_shortcut(
     """
     if config.diagnosis is not None:
         return []
+    chosen = scans_for(config, scans)
+    findings = _probed(config, on_side(chosen, "train"), config.dataset, accepted)
+    if beside := on_side(chosen, COMPANION):
+        # By themselves: among other images, a shortcut of either would not stand out.
+        findings += _probed(config, beside, ", ".join(config.companions), accepted)
+    return findings
+
+
+def _probed(
+    config: SystemConfig, training: Sequence[Scan], name: str, accepted: Collection[str]
+) -> list[Finding]:
     rows, is_fake, people = [], [], []
-    for person, example in _examples(config, scans):
+    for person, example in _examples(config, training):
         rows.append(image_columns(_grey_of(example, config)))
         is_fake.append(bool(example["label"] > 0.5))
         people.append(person)
     findings = _measured(rows, is_fake, people, accepted)
     _refuse(
-        f"The training side of {config.dataset}, as {config.name} is fed with it",
+        f"The training side of {name}, as {config.name} is fed with it",
         findings,
         "Make the fakes by the same pipe as the authentic scans, strengthen the augmentation, or "
         "say that you know with --accept-shortcut and the column.",
@@ -174,35 +185,29 @@ def _as_many_of_each(scans: Sequence[Scan]) -> list[Scan]:
 class _WatchedPool(ScanPool):
     """A pool that remembers which scan an example was cut from, to keep patients together."""
 
-    def __init__(self, scans: Sequence[Scan], image_size: int, asked_for: list[str]) -> None:
+    def __init__(self, scans: Sequence[Scan], image_size: int) -> None:
         super().__init__(scans, image_size)
-        self._asked_for = asked_for
+        self.asked_for: list[str] = []
 
     def square(self, path: Path | str) -> NDArray[np.float32]:
-        self._asked_for.append(str(path))
+        self.asked_for.append(str(path))
         return super().square(path)
 
 
-def _examples(config: SystemConfig, scans: Sequence[Scan]) -> Iterator[tuple[str, Example]]:
+def _examples(config: SystemConfig, training: Sequence[Scan]) -> Iterator[tuple[str, Example]]:
     """Return examples of the last phase, which sees most of a scan, each with its person."""
-    training = on_side(scans_for(config, scans), "train")
     if config.sampling == "epoch":  # there the rarer class would be too few of so many
         training = _as_many_of_each(training)
-    beside = on_side(scans, COMPANION) if config.phases[-1].companion_share else []
-    people = {str(scan.path): scan.person for scan in [*training, *beside]}
-    asked_for: list[str] = []
-    pool = _WatchedPool(training, config.image_size, asked_for)
-    companions = _WatchedPool(beside, config.image_size, asked_for) if beside else None
-    examples, count = _fed_from(pool, companions, config)
+    people = {str(scan.path): scan.person for scan in training}
+    pool = _WatchedPool(training, config.image_size)
+    examples, count = _fed_from(pool, config)
     for index in range(count):
-        asked_for.clear()
+        pool.asked_for.clear()
         example = examples[index]
-        yield people[asked_for[0]], example  # the mask, if any, is asked for after the scan
+        yield people[pool.asked_for[0]], example  # the mask, if any, is asked for after the scan
 
 
-def _fed_from(
-    pool: ScanPool, companions: ScanPool | None, config: SystemConfig
-) -> tuple[Dataset[Example], int]:
+def _fed_from(pool: ScanPool, config: SystemConfig) -> tuple[Dataset[Example], int]:
     if config.sampling == "pairs":
         sampling = Sampling(
             seed=(config.seed,),
@@ -210,9 +215,7 @@ def _fed_from(
             source_balance=config.source_balance,
             augmentation=config.augmentation,
         )
-        phase = config.phases[-1]
-        pairs = PairDataset(pool, config.preprocessing, phase, sampling, companions)
-        return pairs, MOST_EXAMPLES
+        return PairDataset(pool, config.preprocessing, config.phases[-1], sampling), MOST_EXAMPLES
     turn = Round(seed=(config.seed,), limit=MOST_EXAMPLES)
     whole = EpochDataset(pool, config.preprocessing, turn, config.augmentation)
     return whole, len(whole)

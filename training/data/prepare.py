@@ -28,7 +28,7 @@ from training.data.sources.base import SourceOptions, read_source
 from training.data.splits import assign_sides, check_no_leak
 from training.data.volumes import volume_stem
 from training.errors import ManifestError, SourceError, TooFewScansError
-from training.runs import DatasetPaths
+from training.runs import DatasetPaths, claim
 
 UNREADABLE_FILE = "unreadable.csv"
 DECODED_FILE = "decoded.jsonl"
@@ -76,6 +76,7 @@ def prepare(
         DuplicateScansError: Two patients have the same image.
         ShortcutError: The files of brought fakes differ from those of authentic scans.
         TooFewScansError: There is no authentic scan, or nothing can be read.
+        StaleRunError: What lies there was stored with another longest side.
         OtherFileError: A scan was prepared from another file of the same name.
     """
     options = options or PrepareOptions()
@@ -87,6 +88,7 @@ def prepare(
     require_usable_rows(where, raws)
     if config.longest_side is not None:
         _require_no_places(where, raws)
+        claim(paths.scans_dir, "longest side", config.longest_side)
     sided = assign_sides([raw.scan for raw in raws], config)
     check_no_leak(sided)
     raws = [replace(raw, scan=scan) for raw, scan in zip(raws, sided, strict=True)]
@@ -117,11 +119,11 @@ def _brought(
 def _require_no_places(where: Path, raws: Sequence[RawScan]) -> None:
     """Make sure that no row names pixels, which would be others once its image is scaled down."""
     for raw in raws:
-        if raw.scan.x:
+        if raw.scan.x or raw.scan.y:
             raise ManifestError(
                 where,
-                f"{raw.name}: x and y are pixels of the image as it is, but longest_side scales it "
-                "down: leave one of them out",
+                f"{raw.name}: x and y are pixels of the image as it is, but longest_side may scale "
+                "it down: leave one of them out",
             )
 
 

@@ -18,6 +18,7 @@ from training.classifiers.train import Hardware, train
 from training.config import DatasetConfig, SystemConfig
 from training.data.manifest import Scan, on_side
 from training.data.selection import scans_for
+from training.data.splits import COMPANION
 from training.errors import TooFewScansError
 from training.evaluation.left_out import (
     LeftOut,
@@ -30,10 +31,10 @@ from training.evaluation.left_out import (
 )
 from training.evaluation.prediction_file import read_predictions
 from training.evaluation.report import figures_of_fakes, figures_of_reals
-from training.people import TEACHING
 from training.publish import evaluate_candidate
 from training.runs import SystemPaths, claim, write_whole
 
+Kind = Literal["generator", "source", "companion"]
 TOGETHER = "+"
 """Between the names of generators, or sources, that are left out together."""
 
@@ -43,16 +44,16 @@ class Turn:
     """What is left out.
 
     Attributes:
-        kind: Of which kind it is.
+        kind: Of which kind it is; ``companion`` is a source of the system's companions.
         name: Its name; several joined by ``+`` are left out together, as one family.
     """
 
-    kind: Literal["generator", "source"]
+    kind: Kind
     name: str
 
     @property
     def members(self) -> frozenset[str]:
-        """The single generators or sources."""
+        """The single generators, sources or companions."""
         return frozenset(self.name.split(TOGETHER))
 
     def leaves_out(self, scan: Scan) -> bool:
@@ -69,7 +70,7 @@ class Turn:
         generators of whole images, which were not fitted anew, have.
         """
         learned = [s for s in scans if s.side != "test" and not self.leaves_out(s)]
-        if self.kind == "source":
+        if self.kind != "generator":
             tested = [replace(s, side="test") for s in scans if self.leaves_out(s)]
         else:
             tested = [
@@ -107,9 +108,17 @@ class Experiment:
 
     def sources(self) -> list[str]:
         """Return the sources that can be left out: those with authentic scans to train on."""
-        return sorted(
-            {s.source for s in self.scans if s.side in TEACHING and s.label is Label.REAL}
-        )
+        return sorted({s.source for s in on_side(self.scans, "train", Label.REAL)})
+
+    def companions(self) -> list[str]:
+        """Return the sources of the system's companions, which can be left out as well."""
+        return sorted({s.source for s in on_side(self.scans, COMPANION, Label.REAL)})
+
+    def candidates(self, kind: Kind) -> list[str]:
+        """Return what can be left out of one kind."""
+        if kind == "generator":
+            return self.generators()
+        return self.sources() if kind == "source" else self.companions()
 
 
 def leave_out(experiment: Experiment, turns: Sequence[Turn]) -> LeftOut:
@@ -133,15 +142,17 @@ def leave_out(experiment: Experiment, turns: Sequence[Turn]) -> LeftOut:
         figures = {turn.name: _take(experiment, turn)}
         if turn.kind == "generator":
             found = replace(found, generators={**found.generators, **figures})
-        else:
+        elif turn.kind == "source":
             found = replace(found, sources={**found.sources, **figures})
+        else:
+            found = replace(found, companions={**found.companions, **figures})
         found = _with_missing(experiment, found)
         write_left_out(experiment.paths, found)
     return found
 
 
 def _check(experiment: Experiment, turn: Turn) -> None:
-    known = experiment.generators() if turn.kind == "generator" else experiment.sources()
+    known = experiment.candidates(turn.kind)
     if unknown := sorted(turn.members - set(known)):
         raise TooFewScansError(
             f"There is no {turn.kind} {unknown[0]!r} to leave out. There are: {', '.join(known)}."

@@ -33,6 +33,8 @@ class LeftOut:
         system: Its name.
         generators: Figures by generator left out: ``auc``, ``recall_fake``, ``miss_rate`` …
         sources: Figures by source of authentic scans left out: ``false_alarm_rate`` …
+        companions: The same for sources of the system's companions. They are of other kinds of
+            image, so none of them counts for the worst figures.
         missing_generators: Those that have not had their turn.
         missing_sources: The same for sources.
         made_with: What ``made_with`` returns for the system and its scans.
@@ -42,6 +44,7 @@ class LeftOut:
     made_with: str
     generators: Table = field(default_factory=dict)
     sources: Table = field(default_factory=dict)
+    companions: Table = field(default_factory=dict)
     missing_generators: Sequence[str] = ()
     missing_sources: Sequence[str] = ()
 
@@ -100,6 +103,7 @@ def read_left_out(path: Path) -> LeftOut:
             made_with=raw["made_with"],
             generators=_table(raw["generators"]),
             sources=_table(raw["sources"]),
+            companions=_table(raw.get("companions", {})),
             missing_generators=tuple(raw["missing_generators"]),
             missing_sources=tuple(raw["missing_sources"]),
         )

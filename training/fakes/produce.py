@@ -85,9 +85,13 @@ def read_companions(names: Sequence[str], runs_dir: Path) -> list[Scan]:
     found: list[Scan] = []
     for name in names:
         config = load_dataset_config(name)
-        scans = read_dataset(config, dataset_paths(runs_dir, config.name))
-        found += [replace(scan, side=COMPANION) for scan in on_side(scans, "train")]
+        found += as_companions(read_dataset(config, dataset_paths(runs_dir, config.name)))
     return found
+
+
+def as_companions(scans: Sequence[Scan]) -> list[Scan]:
+    """Return the training side of a data set as another one's companions."""
+    return [replace(scan, side=COMPANION) for scan in on_side(scans, "train")]
 
 
 def _journal(path: Path, index: Path) -> Journal:

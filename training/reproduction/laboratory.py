@@ -21,7 +21,7 @@ from training.data.manifest import Scan, read_index
 from training.data.prepare import prepare
 from training.errors import ShortcutError, StageMissingError, TrainingError
 from training.fakes.base import generators
-from training.fakes.produce import produce, read_companions, read_dataset
+from training.fakes.produce import as_companions, produce, read_dataset
 from training.recipe import at_most
 from training.runs import DatasetPaths, SystemPaths, dataset_paths, system_paths
 
@@ -144,7 +144,8 @@ class Laboratory:
             TrainingError: It cannot be trained.
         """
         paths = self.system_paths(setting.system)
-        scans = [*scans, *read_companions(setting.system.companions, self.runs_dir)]
+        beside = [self.scans(load_dataset_config(name)) for name in setting.system.companions]
+        scans = [*scans, *(scan for other in beside for scan in as_companions(other))]
         train(setting.system, scans, paths, self.hardware)
         candidate = Candidate(
             config=setting.system, dataset=setting.dataset, scans=scans, paths=paths

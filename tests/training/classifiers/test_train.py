@@ -24,7 +24,7 @@ from training.config import Budget, L2Config, SystemConfig
 from training.data.dataset import PairDataset
 from training.data.manifest import Scan
 from training.data.splits import COMPANION
-from training.errors import CellLossError, LearnedFromError, TooFewScansError
+from training.errors import CellLossError, LeakError, LearnedFromError, TooFewScansError
 from training.people import require_strangers
 from training.runs import SystemPaths
 
@@ -112,11 +112,24 @@ def test_companions_are_learned_from_and_their_people_are_remembered(
         require_strangers(tmp_path, [replace(s, side="test") for s in reals[::2]])
 
 
-def test_companions_without_fakes_are_refused(scans: list[Scan], tmp_path: Path) -> None:
-    config = slow_learner(phases=[a_phase(epochs=1, companion_share=0.5)], companions=["others"])
+def test_a_companion_who_is_validated_on_is_a_leak(scans: list[Scan], tmp_path: Path) -> None:
+    config = slow_learner(phases=[a_phase(companion_share=0.5)], companions=["others"])
+    shared = [replace(s, side=COMPANION) for s in scans if s.side == "validation"]
+
+    with pytest.raises(LeakError, match="companion"):
+        train(config, [*scans, *shared], SystemPaths(tmp_path), Hardware())
+
+
+def test_companions_without_fakes_are_refused_before_anything_is_learned(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    phases = [a_phase(epochs=1), a_phase(epochs=1, companion_share=0.5)]
+    config = slow_learner(phases=phases, companions=["others"])
+    paths = SystemPaths(tmp_path)
 
     with pytest.raises(TooFewScansError, match=r"training side of others needs .* it has 0 and 0"):
-        train(config, scans, SystemPaths(tmp_path), Hardware())
+        train(config, scans, paths, Hardware())
+    assert not paths.phase_dir(0).exists()
 
 
 def test_the_loss_falls_and_fakes_are_told_apart(scans: list[Scan], tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from tests.factories import (
 )
 from tests.training.data.volume_files import write_meta_image
 from tests.training.lab import dataset_config, make_lung, make_manifest, write_manifest
-from training.data.images import read_grey, write_grey
+from training.data.images import at_most_as_long, read_grey, write_grey
 from training.data.manifest import read_index
 from training.data.prepare import DECODED_FILE, PrepareOptions, prepare, unreadable_in
 from training.data.sources.base import SourceOptions
@@ -29,6 +29,7 @@ from training.errors import (
     OtherFileError,
     ShortcutError,
     SourceError,
+    StaleRunError,
     TooFewScansError,
 )
 from training.runs import DatasetPaths
@@ -72,6 +73,28 @@ def test_a_data_set_may_take_other_modalities_and_store_large_images_smaller(
 
     sizes = {s.path.stem.split("-")[0]: read_grey(s.path).shape for s in prepared}
     assert sizes == {"heart": (80, 80), "hand": (64, 64)}
+
+
+def test_images_of_two_sizes_do_not_mix(tmp_path: Path, paths: DatasetPaths) -> None:
+    manifest = make_manifest(tmp_path, 4)
+    prepare(manifest, dataset_config(longest_side=80), paths)
+
+    with pytest.raises(StaleRunError):
+        prepare(manifest, dataset_config(longest_side=72), paths)
+
+
+@pytest.mark.parametrize(
+    ("shape", "smaller"), [((100, 40), (50, 20)), ((40, 100), (20, 50)), ((30, 50), (30, 50))]
+)
+def test_the_longer_side_is_shortened_and_the_other_with_it(
+    shape: tuple[int, int], smaller: tuple[int, int]
+) -> None:
+    grey = np.linspace(0, 1, shape[0], dtype=np.float32)[:, None].repeat(shape[1], 1)
+
+    scaled = at_most_as_long(grey, 50)
+
+    assert scaled.shape == smaller
+    assert scaled[:, 0] == pytest.approx(np.linspace(0, 1, smaller[0]), abs=0.03)
 
 
 def test_a_place_in_an_image_that_is_scaled_down_is_refused(

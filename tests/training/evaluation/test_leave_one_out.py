@@ -66,29 +66,54 @@ def test_every_scan_of_a_source_is_tested_whichever_side_it_stood_on(scans: list
     assert {s.path for s in tested} == {s.path for s in scans if s.source == "other"}
 
 
-def test_a_source_of_companions_can_be_left_out(scans: list[Scan], tmp_path: Path) -> None:
-    beside = [replace(s, source="elsewhere", side=COMPANION) for s in on_side(scans, "train")[:20]]
-    experiment = Experiment(
-        config=system_config(),
+def with_companions(scans: list[Scan], *sources: str) -> list[Scan]:
+    """Let every second person of the training side be a companion, of these sources in turn."""
+    people = sorted({s.person for s in on_side(scans, "train")})[::2]
+    source_of = {person: sources[i % len(sources)] for i, person in enumerate(people)}
+    return [
+        replace(s, source=source_of[s.person], side=COMPANION) if s.person in source_of else s
+        for s in scans
+    ]
+
+
+def an_experiment(scans: list[Scan], folder: Path) -> Experiment:
+    phase = a_phase(epochs=1, steps_per_epoch=2, companion_share=0.5)
+    return Experiment(
+        config=system_config(phases=[phase], companions=["others"]),
         dataset=dataset_config(),
-        scans=[*scans, *beside],
-        paths=SystemPaths(tmp_path),
+        scans=scans,
+        paths=SystemPaths(folder),
         hardware=Hardware(),
     )
 
-    divided = Turn(kind="source", name="elsewhere").divided(experiment.scans)
 
-    assert experiment.sources() == ["drawn", "elsewhere", "other"]
-    assert not on_side(divided, COMPANION)
-    assert {s.source for s in on_side(divided, "test")} == {"elsewhere"}
+def test_a_source_of_companions_can_be_left_out(scans: list[Scan], tmp_path: Path) -> None:
+    experiment = an_experiment(with_companions(scans, "hearts", "hands"), tmp_path)
+    hearts = Turn(kind="companion", name="hearts")
+
+    found = leave_out(experiment, [hearts])
+
+    assert experiment.sources() == ["drawn", "other"]
+    assert experiment.companions() == ["hands", "hearts"]
+    divided = hearts.divided(experiment.scans)
+    assert {s.source for s in on_side(divided, COMPANION)} == {"hands"}
+    assert {s.source for s in on_side(divided, "test")} == {"hearts"}
+    assert found.companions["hearts"]["false_alarm_rate"].value is not None
+    assert found.missing_sources == ("drawn", "other")
+    assert read_left_out(left_out_file(experiment.paths)) == found
+
+
+def test_the_only_source_of_companions_is_not_left_out(scans: list[Scan], tmp_path: Path) -> None:
+    experiment = an_experiment(with_companions(scans, "hearts"), tmp_path)
+
+    with pytest.raises(TooFewScansError, match="Without hearts there is nothing left"):
+        leave_out(experiment, [Turn(kind="companion", name="hearts")])
 
 
 def test_companions_are_learned_from_without_the_generator_that_is_left_out(
     scans: list[Scan],
 ) -> None:
-    beside = [replace(s, side=COMPANION) for s in on_side(scans, "train")]
-
-    divided = WITHOUT_SQUARE.divided([*scans, *beside])
+    divided = WITHOUT_SQUARE.divided(with_companions(scans, "hearts"))
 
     assert {s.generator for s in on_side(divided, COMPANION)} == {"", "blocks"}
 
