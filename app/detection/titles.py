@@ -19,6 +19,7 @@ TITLES = {
     "super_resolution": "scans redrawn by published networks",
     # Data sets.
     "busi": "BUSI, breast ultrasound",
+    "caltech101": "Caltech 101, photographs",
     "knee_severity": "Osteoarthritis Initiative, graded knees",
     "lc25000": "LC25000, histopathology",
     "lidc": "LIDC-IDRI",
