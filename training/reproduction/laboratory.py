@@ -81,9 +81,9 @@ class Laboratory:
         config = documented.within(allowed)
         if allowed != FULL:
             config = config.without_companions
-        if allowed != FULL and config.initialisation == "imagenet":
-            # A try-out should not end where a model hub is out of reach; the table says what was.
-            config = replace(config, initialisation="imagenet_or_random")
+            if config.initialisation == "imagenet":
+                # A try-out should not end where a model hub is out of reach; the table says so.
+                config = replace(config, initialisation="imagenet_or_random")
         dataset = dataset_within(load_dataset_config(documented.dataset), allowed)
         return Setting(system=config, dataset=dataset, documented=documented)
 
