@@ -1,7 +1,7 @@
 """Where a network takes authentic tissue for forged, so that it sees more of that."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +11,8 @@ from tqdm import tqdm
 
 from app.detection.architectures import Detector
 from app.detection.card import PreprocessingSpec
-from app.detection.preprocessing import normalise, to_square
-from training.data.dataset import Spot
-from training.data.images import read_grey
-from training.data.manifest import Scan
+from app.detection.preprocessing import normalise
+from training.data.dataset import ScanPool, Spot
 from training.runs import write_whole
 
 HARD_FILE = "hard_negatives.json"
@@ -25,13 +23,13 @@ APART_PIXELS = 64
 
 
 def hard_spots(
-    network: Detector, scans: Sequence[Scan], preprocessing: PreprocessingSpec, folder: Path
+    network: Detector, pool: ScanPool, preprocessing: PreprocessingSpec, folder: Path
 ) -> list[Spot]:
     """Find the places in authentic scans with most evidence of forgery.
 
     Args:
         network: Gives the evidence; its mode is left as it was.
-        scans: Authentic ones.
+        pool: Its authentic scans are looked at.
         preprocessing: Of the network's input.
         folder: Where the places are kept, so that a run that is stopped resumes with the same.
     """
@@ -39,7 +37,7 @@ def hard_spots(
     if not path.exists():
         training = network.training
         network.eval()
-        found = sorted(_peaks(network, scans, preprocessing), key=lambda f: f[0], reverse=True)
+        found = sorted(_peaks(network, pool, preprocessing), key=lambda f: f[0], reverse=True)
         network.train(training)
         spots = [spot for _, spot in found[: max(1, round(KEPT * len(found)))]]
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,15 +46,15 @@ def hard_spots(
 
 
 def _peaks(
-    network: Detector, scans: Sequence[Scan], preprocessing: PreprocessingSpec
+    network: Detector, pool: ScanPool, preprocessing: PreprocessingSpec
 ) -> Iterator[tuple[float, Spot]]:
     device = next(network.parameters()).device
-    for scan in tqdm(scans, desc="hard negatives", unit="scan"):
-        square = to_square(read_grey(scan.path), preprocessing.image_size)
+    for scan in tqdm(pool.real, desc="hard negatives", unit="scan"):
+        square = torch.from_numpy(pool.square(scan.path))
         image = normalise(square, preprocessing)[None].to(device)
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16):
             evidence = network(image).evidence[0].float().cpu().numpy()
-        pixels = preprocessing.image_size / evidence.shape[0]
+        pixels = len(square) / evidence.shape[0]
         around = max(1, round(APART_PIXELS / pixels))
         peaks = np.argwhere(evidence == ndimage.maximum_filter(evidence, size=around))
         values = evidence[tuple(peaks.T)]

@@ -129,7 +129,7 @@ def companions_of(config: SystemConfig, phase: int, scans: Sequence[Scan]) -> Sc
     if not config.phases[phase].companion_share:
         return None
     name = f"training side of {', '.join(config.companions)}"
-    return ScanPool(on_side(scans, COMPANION), config.image_size, name)
+    return ScanPool(on_side(scans, COMPANION), config.image_size, name, enlarges=False)
 
 
 def validation_subset(scans: Sequence[Scan], config: SystemConfig) -> list[Scan]:

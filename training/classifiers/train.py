@@ -99,7 +99,7 @@ def train(
             pools = [(data.pool, folder), (data.companions, folder / COMPANION)]
             for pool, place in pools if phase.hard_share else ():
                 if pool is not None:
-                    pool.hard = hard_spots(network, pool.real, config.preprocessing, place)
+                    pool.hard = hard_spots(network, pool, config.preprocessing, place)
             _run_phase(config, network, data, number, folder)
         network.load_state_dict(_mean(_network_tensors(folder), former, phase.former_share))
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}

@@ -77,13 +77,23 @@ class ScanPool:
         scans: Both classes of the training side.
         image_size: Side of the squares, in pixels.
         name: What messages call them.
+        enlarges: Whether a scan smaller than that is scaled up to it. If not, its square is as
+            large as its longer side: scaled up, it would have lost the grain that edits disturb.
 
     Raises:
         TooFewScansError: One of the classes has no scan.
     """
 
-    def __init__(self, scans: Sequence[Scan], image_size: int, name: str = "training side") -> None:
+    def __init__(
+        self,
+        scans: Sequence[Scan],
+        image_size: int,
+        name: str = "training side",
+        *,
+        enlarges: bool = True,
+    ) -> None:
         self._image_size = image_size
+        self._enlarges = enlarges
         self._squares: dict[str, NDArray[np.uint8]] = {}
         self.scans = list(scans)
         self.real = [s for s in scans if s.label is Label.REAL]
@@ -114,10 +124,12 @@ class ScanPool:
         return fake, self.authentic.draw(rng, balance=balance)
 
     def square(self, path: Path | str) -> NDArray[np.float32]:
-        """Return a scan or a mask fitted into the square, float32 in [0, 1]."""
+        """Return a scan or a mask fitted into its square, float32 in [0, 1]."""
         key = str(path)
         if key not in self._squares:
-            square = to_square(read_grey(path), self._image_size)
+            grey = read_grey(path)
+            side = self._image_size if self._enlarges else min(self._image_size, max(grey.shape))
+            square = to_square(grey, side)
             self._squares[key] = (square * 255).round().to(torch.uint8).numpy()
         return self._squares[key].astype(np.float32) / np.float32(255)
 

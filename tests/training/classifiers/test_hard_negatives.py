@@ -20,7 +20,7 @@ from training.classifiers.hard_negatives import HARD_FILE, hard_spots
 from training.classifiers.train import Hardware, train
 from training.config import AugmentationConfig
 from training.data.dataset import Group, PairDataset, Sampling, ScanPool, Spot
-from training.data.images import read_grey
+from training.data.images import read_grey, write_grey
 from training.data.manifest import Scan
 from training.runs import SystemPaths
 
@@ -45,10 +45,16 @@ def reals(tmp_path: Path) -> list[Scan]:
     return write_reals(tmp_path / "scans", 4)
 
 
-def test_hard_places_are_where_the_network_suspects_most(reals: list[Scan], tmp_path: Path) -> None:
+@pytest.fixture
+def pool(reals: list[Scan], tmp_path: Path) -> ScanPool:
+    fakes = [write_local_fake(real, tmp_path / "fakes", seed=i) for i, real in enumerate(reals)]
+    return ScanPool([*reals, *fakes], SIZE)
+
+
+def test_hard_places_are_where_the_network_suspects_most(pool: ScanPool, tmp_path: Path) -> None:
     network = SuspectsBrightness().train()
 
-    spots = hard_spots(network, reals, SYSTEM.preprocessing, tmp_path / "phase")
+    spots = hard_spots(network, pool, SYSTEM.preprocessing, tmp_path / "phase")
 
     assert spots
     assert network.training
@@ -58,20 +64,31 @@ def test_hard_places_are_where_the_network_suspects_most(reals: list[Scan], tmp_
         assert cells[spot.row // 16, spot.column // 16] >= np.median(cells)
 
 
-def test_a_resumed_phase_has_the_places_it_began_with(reals: list[Scan], tmp_path: Path) -> None:
-    first = hard_spots(SuspectsBrightness(), reals, SYSTEM.preprocessing, tmp_path)
+def test_a_resumed_phase_has_the_places_it_began_with(pool: ScanPool, tmp_path: Path) -> None:
+    first = hard_spots(SuspectsBrightness(), pool, SYSTEM.preprocessing, tmp_path)
     other = SuspectsBrightness()
     with torch.no_grad():
         other.scale.fill_(-1)
 
-    assert hard_spots(other, reals, SYSTEM.preprocessing, tmp_path) == first
+    assert hard_spots(other, pool, SYSTEM.preprocessing, tmp_path) == first
+
+
+def test_hard_places_of_a_scan_that_is_not_enlarged_lie_in_its_own_pixels(tmp_path: Path) -> None:
+    grey = np.zeros((32, 32), dtype=np.float32)
+    grey[16:, 16:] = 1
+    write_grey(tmp_path / "0.png", grey)
+    small = a_scan(tmp_path / "0.png")
+    fake = write_local_fake(small, tmp_path / "fakes", seed=1)
+    pool = ScanPool([small, fake], SIZE, enlarges=False)
+
+    spots = hard_spots(SuspectsBrightness(), pool, SYSTEM.preprocessing, tmp_path)
+
+    assert (spots[0].row, spots[0].column) == (24, 24)
 
 
 def test_the_share_of_hard_partners_is_what_the_phase_asks_for(
-    reals: list[Scan], tmp_path: Path
+    pool: ScanPool, reals: list[Scan]
 ) -> None:
-    fakes = [write_local_fake(real, tmp_path / "fakes", seed=i) for i, real in enumerate(reals)]
-    pool = ScanPool([*reals, *fakes], SIZE)
     sampling = Sampling(seed=(0, 0, 0), local_share=1.0, augmentation=AugmentationConfig())
     usual = PairDataset(pool, SYSTEM.preprocessing, a_phase(), sampling)
     before = [usual[index]["image"] for index in range(80)]

@@ -100,6 +100,17 @@ def bright(tmp_path: Path) -> ScanPool:
     return ScanPool([real, fake], SIDE)
 
 
+def test_companions_keep_their_own_pixels_where_they_are_smaller(bright: ScanPool) -> None:
+    pools = {
+        enlarges: ScanPool(bright.scans, 2 * SIDE, enlarges=enlarges) for enlarges in (True, False)
+    }
+
+    shapes = {enlarges: pool.square(bright.real[0].path).shape for enlarges, pool in pools.items()}
+
+    assert shapes == {True: (2 * SIDE, 2 * SIDE), False: (SIDE, SIDE)}
+    assert ScanPool(bright.scans, 32, enlarges=False).square(bright.real[0].path).shape == (32, 32)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.75])
 def test_a_share_of_the_pairs_comes_from_the_companions(
     reals: list[Scan], local: list[Scan], bright: ScanPool, share: float
