@@ -21,7 +21,9 @@ from training.runs import dataset_paths, system_paths
 @click.command()
 @system_option
 @runs_option
-@click.option("--devices", type=click.IntRange(1), default=1, show_default=True, help="GPUs.")
+@click.option(
+    "--devices", type=click.IntRange(1), default=1, show_default=True, help="GPUs; or processes."
+)
 @click.option("--nodes", type=click.IntRange(1), default=1, show_default=True, help="Machines.")
 @workers_option
 @accelerator_option
