@@ -78,6 +78,8 @@ class AugmentationConfig:
         flip_vertical: Whether scans may stand on their head (and, as pairs, be turned by 90°).
         rotation_degrees: Largest angle by which scans are turned either way.
         zoom: Largest factor of scaling up, and of scaling down, at least 1.
+        unscaled: Share of the crops that keep their scan's own pixels whatever ``zoom`` says.
+            Scaling by any other factor interpolates, and takes the finest traces with it.
         brightness: Largest change of all grey values, as a share of the range from black to white.
         contrast: Largest stretching of grey values from middle grey, and largest shrinking, as a
             share of their distance from it.
@@ -119,6 +121,7 @@ class AugmentationConfig:
     inverted: float = 0.0
     marker: float = 0.0
     frame: float = 0.0
+    unscaled: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

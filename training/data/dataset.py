@@ -284,6 +284,8 @@ def _draw_geometry(
     sampling: Sampling,
 ) -> _Geometry:
     zoom = sampling.augmentation.zoom ** float(rng.uniform(-1, 1))
+    if sampling.augmentation.unscaled and rng.random() < sampling.augmentation.unscaled:
+        zoom = 1.0
     side = min(image_size, round(crop_size * zoom))
     room = image_size - side
     position = rng.random(2)

@@ -354,6 +354,20 @@ def test_a_crop_lies_within_the_scan_and_shows_the_centre_of_the_edit(crop_size:
             assert crop.left <= focus[1] < crop.left + crop.side
 
 
+@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0, 20), (0.5, 75, 125), (1.0, 200, 200)])
+def test_a_share_of_the_crops_keeps_the_pixels_of_its_scan(
+    share: float, low: int, high: int
+) -> None:
+    augmentation = AugmentationConfig(zoom=1.5, unscaled=share)
+    sampling = Sampling(seed=(0,), local_share=1, augmentation=augmentation)
+
+    crops = [
+        _draw_geometry(generator_for(seed), 32, SIDE, (40, 40), sampling) for seed in range(200)
+    ]
+
+    assert low <= sum(crop.side == 32 for crop in crops) <= high
+
+
 @pytest.mark.parametrize("zoom", [1.0, 1.4])
 def test_a_crop_has_its_size_whatever_the_zoom(
     reals: list[Scan], local: list[Scan], zoom: float
