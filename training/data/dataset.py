@@ -201,15 +201,16 @@ class PairDataset(Dataset[Example]):
         focus = _center_of(edit) if fake.mask else None
         if spot:
             focus = spot.row, spot.column
+        # A hard place may lie in a scan of another size than the one that was edited.
+        mask = np.zeros_like(grey) if partner else edit
         geometry = _draw_geometry(rng, self._phase.crop_size, grey.shape[0], focus, self._sampling)
         turn = _draw_turn(rng, self._sampling.augmentation)
-        grey, edit = turn.apply(geometry.apply(grey)), turn.apply(geometry.apply(edit))
+        grey, mask = turn.apply(geometry.apply(grey)), turn.apply(geometry.apply(mask))
         if over := draw_overprint(rng, len(grey), self._sampling.augmentation):
-            grey, edit = over.over(grey), over.uncovered(edit)
+            grey, mask = over.over(grey), over.uncovered(mask)
         # A scan that was edited or sent through a network shows it in its detail alone.
         detail = bool(fake.mask or fake.origin)
         grey = vary_appearance(grey, rng, self._sampling.augmentation, keep_detail=detail)
-        mask = np.zeros_like(edit) if partner else edit
         return example_of(grey, mask, not partner, self._preprocessing)
 
     def _draw_pool(self, pair: int) -> tuple[ScanPool, float]:

@@ -1,4 +1,5 @@
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import torch
 from torch import Tensor
 
 from app.detection.architectures import Detector
+from app.detection.labels import Label
 from tests.training.lab import (
     a_phase,
     a_scan,
@@ -101,6 +103,24 @@ def test_the_share_of_hard_partners_is_what_the_phase_asks_for(
     assert not any(changed[0::2]), "a fake is what it was"
     assert 0.25 < np.mean(changed[1::2]) < 0.75
     assert all(e["label"] == 0 and not e["mask"].any() for e in examples[1::2])
+
+
+def test_a_hard_place_may_lie_in_a_scan_of_another_size(reals: list[Scan], tmp_path: Path) -> None:
+    small = a_scan(tmp_path / "small.png")
+    edit = replace(
+        small, label=Label.FAKE, generator="g", origin=str(small.path), mask=str(small.path)
+    )
+    write_grey(small.path, np.ones((32, 32), dtype=np.float32))
+    pool = ScanPool([small, edit], SIZE, enlarges=False)
+    pool.hard = [Spot(str(reals[0].path), 60, 60)]
+    phase = a_phase(hard_share=1.0)
+    sampling = Sampling(seed=(0, 0, 0), local_share=1.0, augmentation=AugmentationConfig())
+
+    examples = [PairDataset(pool, SYSTEM.preprocessing, phase, sampling)[i] for i in range(40)]
+
+    sizes = {tuple(example[key].shape[-2:]) for example in examples for key in ("image", "mask")}
+    assert sizes == {(phase.crop_size, phase.crop_size)}
+    assert all(example["mask"].any() == example["label"] for example in examples)
 
 
 def test_a_phase_with_hard_partners_trains_and_keeps_the_places(tmp_path: Path) -> None:
