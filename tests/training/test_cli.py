@@ -100,6 +100,13 @@ def test_an_unknown_system_is_one_line() -> None:
     assert_is_one_line(run("train", "--system", "livers"), "livers", "lung_ct_efficientnet_b4")
 
 
+def test_published_weights_need_the_phases_that_they_stand_for() -> None:
+    result = run("train", "--system", "lung_ct_cnn1", "--published", "weights/lung_ct")
+
+    assert result.exit_code == 2
+    assert "--published and --after-phases go together" in result.output
+
+
 def test_a_missing_manifest_is_one_line(tmp_path: Path) -> None:
     result = run("prepare", "--dataset", "lung_ct", "--manifest", tmp_path / "none.csv")
 

@@ -40,7 +40,14 @@ from training.errors import CellLossError
 from training.people import remember_people, require_strangers
 from training.runs import SystemPaths, claim, write_whole
 
-__all__ = ["FINISHED_FILE", "Hardware", "train", "validation_subset"]
+__all__ = [
+    "FINISHED_FILE",
+    "NETWORK_PREFIX",
+    "Hardware",
+    "has_begun",
+    "train",
+    "validation_subset",
+]
 
 FINISHED_FILE = "finished.json"
 MODES = {"validation_auc": "max", "validation_loss": "min"}
@@ -85,7 +92,7 @@ def train(
         companions_of(config, number, chosen)
     validation = validation_subset(chosen, config)
     remember_people(paths.root, chosen)
-    if not _has_begun(paths):
+    if not has_begun(paths):
         start = initialise(network, config.initialisation)
         write_whole(paths.initialisation, f"{start}\n".encode())
     if _is_from_scratch(paths):
@@ -107,7 +114,8 @@ def train(
     return paths.best_checkpoint
 
 
-def _has_begun(paths: SystemPaths) -> bool:
+def has_begun(paths: SystemPaths) -> bool:
+    """Tell whether a run has weights of its own already."""
     first = paths.phase_dir(0)
     return (first / FINISHED_FILE).exists() or (first / LAST_FILE).exists()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from training.commands.options import SIDES, runs_option, tell_report
+from training.commands.options import SIDES, card_path, runs_option, tell_report
 
 if TYPE_CHECKING:
     from training.evaluation.predict import Skipped
@@ -89,7 +89,7 @@ def command(weights: Path, out: Path, run: Path | None, **options: Any) -> None:
     from training.evaluation.evaluation import Options, evaluate, write_evaluation
     from training.evaluation.robustness import Sample
 
-    detector = load_detector(_card_path(weights))
+    detector = load_detector(card_path(weights))
     subjects = _subjects(detector.card.modality, options)
     wanted = Options(
         robustness=Sample(scans=options["robustness"]) if options["robustness"] else None,
@@ -114,16 +114,6 @@ def _subjects(modality: str, options: Mapping[str, Any]) -> "Subjects":
     if options["folder"] is not None:
         return of_folder(options["folder"])
     return of_dataset(options["dataset"], options["side"], modality, options["runs_dir"])
-
-
-def _card_path(weights: Path) -> Path:
-    from app.detection.weights import active_checkpoint
-
-    if weights.is_dir():
-        modality_dir = weights.resolve()
-        return active_checkpoint(modality_dir.parent, modality_dir.name)
-    name = weights.name.removesuffix(".safetensors").removesuffix(".json")
-    return weights.with_name(f"{name}.json")
 
 
 def _tell_skipped(measured: "Report") -> None:

@@ -67,6 +67,17 @@ weights_dir_option = click.option(
 )
 
 
+def card_path(weights: Path) -> Path:
+    """Return the card of ``<modality>/<name>``, or of ``<modality>`` the active one's."""
+    from app.detection.weights import active_checkpoint
+
+    if weights.is_dir():
+        modality_dir = weights.resolve()
+        return active_checkpoint(modality_dir.parent, modality_dir.name)
+    name = weights.name.removesuffix(".safetensors").removesuffix(".json")
+    return weights.with_name(f"{name}.json")
+
+
 def budget_options(command: F) -> F:
     """Add the options that cut training short; ``budget_from`` reads them."""
     for name, meaning in reversed(LIMITS.items()):

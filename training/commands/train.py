@@ -11,6 +11,7 @@ from training.commands.options import (
     accept_shortcut_option,
     budget_from,
     budget_options,
+    card_path,
     runs_option,
     system_option,
     workers_option,
@@ -28,18 +29,29 @@ from training.runs import dataset_paths, system_paths
 @workers_option
 @accelerator_option
 @accept_shortcut_option
+@click.option(
+    "--published",
+    type=click.Path(path_type=Path),
+    help="Begin with weights/<modality>, or <name> in it, where the run that made them is gone.",
+)
+@click.option("--after-phases", type=click.IntRange(1), help="Phases that those have behind them.")
 @budget_options
-def command(system: str, runs_dir: Path, **options: Any) -> None:
+def command(
+    system: str, runs_dir: Path, published: Path | None, after_phases: int | None, **options: Any
+) -> None:
     """Train a system on the training side, stopping early on the validation side.
 
     What is cut short gets a folder of its own, named after the limits. On several machines, start
     the same command on each with torchrun.
     """
     from training.classifiers import train as stage
+    from training.classifiers.taking_up import take_up
     from training.config import load_dataset_config, load_system_config
     from training.data.leakage import require_no_shortcut
     from training.fakes.produce import read_companions, read_dataset
 
+    if (published is None) != (after_phases is None):
+        raise click.UsageError("--published and --after-phases go together.")
     config = load_system_config(system)
     dataset = load_dataset_config(config.dataset)
     scans = read_dataset(dataset, dataset_paths(runs_dir, dataset.name))
@@ -51,6 +63,8 @@ def command(system: str, runs_dir: Path, **options: Any) -> None:
     paths = system_paths(runs_dir, config.name)
     if not paths.best_checkpoint.exists():
         require_no_shortcut(config, scans, accepted=options["accepted"])
+        if published is not None and after_phases is not None:
+            take_up(card_path(published), config, paths, phases=after_phases)
     best = stage.train(config, scans, paths, hardware)
     if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
         click.echo(f"Best checkpoint: {best}")

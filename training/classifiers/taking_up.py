@@ -1,0 +1,70 @@
+"""Going on from published weights where the run that made them is gone."""
+
+import json
+from pathlib import Path
+
+import torch
+
+from app.detection.architectures import build
+from app.detection.weights import load_detector
+from training.classifiers.train import FINISHED_FILE, NETWORK_PREFIX, has_begun
+from training.config import SystemConfig
+from training.errors import TrainingError
+from training.runs import SystemPaths, write_whole
+
+PUBLISHED_FILE = "published.ckpt"
+
+
+class TakeUpError(TrainingError):
+    """Published weights cannot stand for the first phases of a run."""
+
+
+def take_up(card_path: Path, config: SystemConfig, paths: SystemPaths, *, phases: int) -> None:
+    """Lay published weights down as what the first phases of a run have learned.
+
+    They were rounded to 16 bits, which is all that is lost. A run that took them up before is left
+    as it is, so the same command goes on with it.
+
+    Args:
+        card_path: Card of the weights.
+        config: Of the system that goes on.
+        paths: Of its run.
+        phases: So many of the first phases have learned; at least one more is left to train.
+
+    Raises:
+        TakeUpError: The run has begun otherwise, no phase is left, or the weights are another
+            network's or learned from another data set, whose sides would not be these.
+        WeightsMissingError: Card or checkpoint is not there.
+        WeightsDamagedError: The checkpoint is not the one that the card describes.
+    """
+    if not 1 <= phases < len(config.phases):
+        raise TakeUpError(
+            f"{config.name} has {len(config.phases)} phases: name 1 to {len(config.phases) - 1} "
+            "that the published weights have behind them, so that one is left to train."
+        )
+    finished = [paths.phase_dir(number) / FINISHED_FILE for number in range(phases)]
+    if has_begun(paths):
+        if finished[0].exists() and PUBLISHED_FILE in finished[0].read_text(encoding="utf-8"):
+            return
+        raise TakeUpError(
+            f"{paths.root} holds a run that began otherwise. Delete it to begin with published "
+            "weights, or train without them to go on with it."
+        )
+    network, card = (found := load_detector(card_path)).network, found.card
+    if card.training.get("dataset") != config.dataset:
+        raise TakeUpError(
+            f"{card_path} learned from the data set {card.training.get('dataset', 'unknown')}, "
+            f"{config.name} learns from {config.dataset}: its patients may stand on other sides."
+        )
+    wanted = build(config.architecture).state_dict()
+    tensors = network.state_dict()
+    if {k: t.shape for k, t in wanted.items()} != {k: t.shape for k, t in tensors.items()}:
+        raise TakeUpError(f"{card_path} holds another network than {config.name} has.")
+    saved = {"state_dict": {f"{NETWORK_PREFIX}{name}": t for name, t in tensors.items()}}
+    for mark in finished:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        torch.save(saved, mark.with_name(PUBLISHED_FILE))
+    start = card.training.get("initialisation", "published weights")
+    write_whole(paths.initialisation, f"{start}\n".encode())
+    for mark in reversed(finished):  # the first one last: it says that all is there
+        write_whole(mark, (json.dumps({"best": PUBLISHED_FILE}) + "\n").encode())
