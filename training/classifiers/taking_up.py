@@ -50,21 +50,22 @@ def take_up(card_path: Path, config: SystemConfig, paths: SystemPaths, *, phases
             f"{paths.root} holds a run that began otherwise. Delete it to begin with published "
             "weights, or train without them to go on with it."
         )
-    network, card = (found := load_detector(card_path)).network, found.card
-    if card.training.get("dataset") != config.dataset:
+    published = load_detector(card_path)
+    training = published.card.training
+    if training.get("dataset") != config.dataset:
         raise TakeUpError(
-            f"{card_path} learned from the data set {card.training.get('dataset', 'unknown')}, "
+            f"{card_path} learned from the data set {training.get('dataset', 'unknown')}, "
             f"{config.name} learns from {config.dataset}: its patients may stand on other sides."
         )
     wanted = build(config.architecture).state_dict()
-    tensors = network.state_dict()
+    tensors = published.network.state_dict()
     if {k: t.shape for k, t in wanted.items()} != {k: t.shape for k, t in tensors.items()}:
         raise TakeUpError(f"{card_path} holds another network than {config.name} has.")
     saved = {"state_dict": {f"{NETWORK_PREFIX}{name}": t for name, t in tensors.items()}}
     for mark in finished:
         mark.parent.mkdir(parents=True, exist_ok=True)
         torch.save(saved, mark.with_name(PUBLISHED_FILE))
-    start = card.training.get("initialisation", "published weights")
+    start = training.get("initialisation", "published weights")
     write_whole(paths.initialisation, f"{start}\n".encode())
     for mark in reversed(finished):  # the first one last: it says that all is there
         write_whole(mark, (json.dumps({"best": PUBLISHED_FILE}) + "\n").encode())
