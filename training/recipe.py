@@ -97,6 +97,8 @@ class AugmentationConfig:
             that equalise contrast by regions.
         denoised: Probability that grain is taken away and edges are kept, as software of scanners
             and archives does.
+        untouched: Share of the crops that keep resolution, sharpness, grain and encoding as they
+            are whatever the other settings say, so that the finest traces are seen as well.
         inverted: Probability that black and white are exchanged, as in a scan that was stored with
             the other polarity.
         marker: Probability of letters printed over the scan.
@@ -122,6 +124,7 @@ class AugmentationConfig:
     marker: float = 0.0
     frame: float = 0.0
     unscaled: float = 0.0
+    untouched: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

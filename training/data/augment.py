@@ -58,19 +58,20 @@ def vary_appearance(
             grey = _narrowly_windowed(grey, strength, config.narrowest_window)
         else:
             grey = _windowed(grey, strength)
-    grey = _retouched(grey, config, noise_seed)
-    if chances[1] < config.resample:
-        floor = LOCAL_EDIT_MIN_RESOLUTION if keep_detail else config.min_resolution
-        share = floor ** float(strength[3])
-        grey = resampled(grey, share, smooth=bool(strength[4] < 0.5))
-    if chances[2] < config.blur:
-        grey = _sharpness(grey, float(strength[5]))
-    if chances[3] < config.noise:
-        sigma = 0.02 * float(strength[6])
-        noise = np.random.default_rng(noise_seed).normal(0, sigma, grey.shape)
-        grey = np.clip(grey + noise, 0, 1).astype(np.float32)
-    if chances[4] < config.jpeg:
-        grey = jpeg_round_trip(grey, quality=50 + int(49 * strength[7]))
+    if np.random.default_rng((noise_seed, 4)).random() >= config.untouched:
+        grey = _retouched(grey, config, noise_seed)
+        if chances[1] < config.resample:
+            floor = LOCAL_EDIT_MIN_RESOLUTION if keep_detail else config.min_resolution
+            share = floor ** float(strength[3])
+            grey = resampled(grey, share, smooth=bool(strength[4] < 0.5))
+        if chances[2] < config.blur:
+            grey = _sharpness(grey, float(strength[5]))
+        if chances[3] < config.noise:
+            sigma = 0.02 * float(strength[6])
+            noise = np.random.default_rng(noise_seed).normal(0, sigma, grey.shape)
+            grey = np.clip(grey + noise, 0, 1).astype(np.float32)
+        if chances[4] < config.jpeg:
+            grey = jpeg_round_trip(grey, quality=50 + int(49 * strength[7]))
     if config.brightness or config.contrast:
         shift, stretch = rng.uniform(-1, 1, 2) * (config.brightness, config.contrast)
         grey = (grey - MIDDLE_GREY) * (1 + stretch) + MIDDLE_GREY + shift

@@ -128,6 +128,24 @@ def test_a_probability_is_the_share_of_scans_that_are_varied() -> None:
     assert np.mean(changed) == pytest.approx(0.3, abs=0.07)
 
 
+def test_an_untouched_share_of_the_crops_keeps_its_grain_whatever_the_rest_says() -> None:
+    config = replace(ALWAYS, window=0.0, inverted=0.0, untouched=0.3)
+    original = make_lung(1, 16)
+
+    kept = [np.array_equal(varied(config, seed, side=16), original) for seed in range(400)]
+
+    assert np.mean(kept) == pytest.approx(0.3, abs=0.07)
+
+
+def test_an_untouched_crop_is_seen_through_other_windows_and_exposures_as_well() -> None:
+    config = replace(always("window"), untouched=1.0)
+    brighter = replace(NO_AUGMENTATION, brightness=0.3, untouched=1.0)
+
+    assert np.array_equal(varied(config), varied(always("window")))
+    assert np.array_equal(varied(brighter), varied(replace(brighter, untouched=0.0)))
+    assert not np.array_equal(varied(brighter), make_lung(1, 64))
+
+
 def test_a_scan_is_resampled_to_at_least_the_least_share() -> None:
     """Half the resolution leaves blocks of four pixels; a twentieth of it wipes them out."""
     board = (np.indices((16, 16)).sum(0) % 2).astype(np.float32)
