@@ -1,5 +1,6 @@
 """The last stage: choose the operating point, measure once on the test side, write the card."""
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -52,15 +53,20 @@ def evaluate_candidate(
     data = checkpoint_bytes(candidate)
     detector = trained_detector(candidate, data)
     index = candidate.scans[0].path.parent / "index"
+    besides = besides or Options()
     validation = predict(
-        detector, on_side(candidate.scans, "validation"), index, task="judging validation"
+        detector,
+        on_side(candidate.scans, "validation"),
+        index,
+        task="judging validation",
+        journal=besides.journal,
     )
     logits = np.array([row.logit for row in validation])
     labels = np.array([int(LABELS[row.label]) for row in validation])
     point = calibrate(logits, labels, max_error=candidate.config.max_error_outside_band)
     detector = replace(detector, card=replace(detector.card, operating_point=point))
     options = replace(
-        besides or Options(),
+        besides,
         in_distribution=[f.generator for f in candidate.dataset.fakes],
         strict=True,
     )
@@ -102,6 +108,9 @@ def publish(
 ) -> Publication:
     """Evaluate and, if the minimums are reached, write checkpoint and card.
 
+    What is said of each scan is kept until the weights are published: a publication that was
+    stopped or refused judges no scan twice when it is begun again.
+
     Args:
         candidate: What to publish.
         weights_dir: The folder that the application serves from.
@@ -123,7 +132,10 @@ def publish(
     shelf = Shelf(weights_dir, candidate.dataset.modality)
     shelf.served_before()  # damaged, it would stop the publication after all the measuring
     tested = on_side(candidate.scans, "test")
-    besides = Options(robustness=sample or Sample(), control_sides=sides_of(tested))
+    journals = candidate.paths.journals
+    besides = Options(
+        robustness=sample or Sample(), control_sides=sides_of(tested), journal=journals
+    )
     detector, data, measured = evaluate_candidate(candidate, besides)
     if shortfalls := missed(candidate.config, candidate.paths):
         raise PublicationRefusedError(shortfalls)
@@ -137,6 +149,7 @@ def publish(
     shelf.put(card, data)
     if serves:
         shelf.activate(card.name)
+    shutil.rmtree(journals)
     return Publication(
         card=card, measured=measured, serves=serves, rival="" if rival is None else str(rival)
     )
@@ -175,7 +188,8 @@ def _against_serving(candidate: Candidate, weights_dir: Path, card: Card) -> _Ri
     folder = candidate.paths.evaluation_dir
     index = candidate.scans[0].path.parent / "index"
     test = on_side(candidate.scans, "test")
-    rows = predict(serving, test, index, task="judging with the serving weights")
+    task = "judging with the serving weights"
+    rows = predict(serving, test, index, task=task, journal=candidate.paths.journals)
     write_predictions(folder / "serving" / PREDICTIONS_FILE, rows)
     systems = [
         read_system("serving", folder / "serving" / PREDICTIONS_FILE),

@@ -93,6 +93,11 @@ class SystemPaths:
         return self.root / f"phase{phase}"
 
     @property
+    def journals(self) -> Path:
+        """What was said of single scans by a publication that is under way or was refused."""
+        return self.root / "journals"
+
+    @property
     def evaluation_dir(self) -> Path:
         """Metrics and predictions on the test side."""
         return self.root / "evaluation"

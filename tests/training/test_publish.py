@@ -243,6 +243,24 @@ def test_what_does_not_reach_its_minimum_is_not_published(
     assert (candidate.paths.evaluation_dir / "metrics.json").exists()
 
 
+def test_a_refused_publication_judges_no_scan_again_once_its_minimums_are_reached(
+    tmp_path: Path, scans: list[Scan], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = a_candidate(tmp_path, scans, minimums={"auc": 1.01})
+    with pytest.raises(PublicationRefusedError):
+        publish(candidate, tmp_path / "weights")
+    refused = (candidate.paths.evaluation_dir / "predictions.csv").read_bytes()
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.evaluation.predict.look", pytest.fail)
+        content = replace(candidate, config=replace(candidate.config, minimums={}))
+        done = publish(content, tmp_path / "weights")
+
+    assert done.serves
+    assert (candidate.paths.evaluation_dir / "predictions.csv").read_bytes() == refused
+    assert not candidate.paths.journals.exists()
+
+
 def test_an_undefined_figure_reaches_no_minimum(tmp_path: Path, scans: list[Scan]) -> None:
     without_fakes = [s for s in scans if s.side != "test" or s.label is Label.REAL]
     candidate = a_candidate(tmp_path, without_fakes, minimums={"recall_fake": 0.0})

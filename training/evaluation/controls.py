@@ -55,6 +55,7 @@ def control_rows(
     sides: Sequence[int],
     *,
     at_most: int = 200,
+    journal: Path | None = None,
 ) -> list[Prediction]:
     """Judge authentic scans that were sent through each resolution; each row says which.
 
@@ -64,12 +65,15 @@ def control_rows(
         manifest: The file that names them.
         sides: Of the longer side in between, in pixels.
         at_most: A seeded sample of so many scans.
+        journal: Folder of what was said before.
     """
     reals = [scan for scan in scans if scan.label is Label.REAL]
     order = generator_for("controls").permutation(len(reals))[:at_most]
     chosen = [reals[i] for i in order]
     variations = {_name(side): partial(_coarsened, side=side) for side in sorted(set(sides))}
-    return judge(detector, chosen, manifest, variations=variations, task="coarsening").rows
+    return judge(
+        detector, chosen, manifest, variations=variations, task="coarsening", journal=journal
+    ).rows
 
 
 def controls(

@@ -30,6 +30,8 @@ class Options:
         examples: Hits and misses of each kind that the page shows, at most.
         strict: Whether a scan that cannot be used is an error, as suits scans that ``prepare`` has
             read before; otherwise it is skipped and listed.
+        journal: Folder where what is said of each scan is kept as it is said, so that the same
+            evaluation, begun again, goes on; nothing is kept where None.
     """
 
     in_distribution: Sequence[str] = ()
@@ -37,6 +39,7 @@ class Options:
     control_sides: Sequence[int] = ()
     examples: int = 3
     strict: bool = False
+    journal: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,7 @@ def evaluate(
         ManifestError: A scan cannot be used, and each must be.
     """
     options = options or Options()
-    judged = judge(detector, scans, manifest)
+    judged = judge(detector, scans, manifest, journal=options.journal)
     if options.strict:
         refuse_skipped(judged, manifest)
     if not judged.rows:
@@ -88,10 +91,14 @@ def evaluate(
     usable = [scan for scan in scans if below(manifest, scan) in readable]
     changed: list[Prediction] = []
     if options.robustness:
-        changed = robustness_rows(detector, usable, manifest, options.robustness)
+        changed = robustness_rows(
+            detector, usable, manifest, options.robustness, journal=options.journal
+        )
         measured = replace(measured, robustness=robustness(changed, detector.card))
     if options.control_sides:
-        coarse = control_rows(detector, usable, manifest, options.control_sides)
+        coarse = control_rows(
+            detector, usable, manifest, options.control_sides, journal=options.journal
+        )
         measured = replace(
             measured,
             controls=controls(coarse, judged.rows, detector.card),

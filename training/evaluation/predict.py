@@ -19,6 +19,7 @@ from app.errors import UploadError
 from training.data.manifest import LABEL_NAMES, Scan
 from training.data.modalities import trainable_modality
 from training.errors import ManifestError
+from training.evaluation.journal import Journal
 from training.evaluation.localisation import AnnotationError, localise
 from training.evaluation.prediction_file import Prediction
 
@@ -56,6 +57,7 @@ def judge(
     *,
     variations: Mapping[str, Variation] | None = None,
     task: str = "judging",
+    journal: Path | None = None,
 ) -> Judged:
     """Judge scans through the same decoder, transform and network that serve.
 
@@ -70,14 +72,31 @@ def judge(
         variations: What is done to the decoded scan before it is judged, by name; nothing where
             None. Each gives a row. Edits are looked for only where nothing was done.
         task: Name of the progress bar.
+        journal: Folder of what was said before, and of what is said now; nothing is kept where
+            None.
     """
     judge_one = partial(_judge_one, detector, manifest, variations)
+    if journal is not None:
+        known = Journal(journal, detector)
+        judge_one = partial(_judge_once, known, judge_one, tuple(variations or ()))
     with _threads_for(detector) as map_over:
         judged = list(tqdm(map_over(judge_one, scans), task, total=len(scans), unit="scan"))
     return Judged(
         rows=[row for one in judged for row in one.rows],
         skipped=[skipped for one in judged for skipped in one.skipped],
     )
+
+
+def _judge_once(
+    journal: Journal, judge_one: Callable[[Scan], Judged], variations: Sequence[str], scan: Scan
+) -> Judged:
+    key = journal.key(scan, variations)
+    if (rows := journal.rows(key)) is not None:
+        return Judged(rows=rows, skipped=[])
+    judged = judge_one(scan)
+    if not judged.skipped:
+        journal.add(key, judged.rows)
+    return judged
 
 
 def _judge_one(
@@ -121,14 +140,19 @@ def _threads_for(detector: LoadedDetector) -> Iterator[Callable[..., Iterable[Ju
 
 
 def predict(
-    detector: LoadedDetector, scans: Sequence[Scan], manifest: Path, *, task: str = "judging"
+    detector: LoadedDetector,
+    scans: Sequence[Scan],
+    manifest: Path,
+    *,
+    task: str = "judging",
+    journal: Path | None = None,
 ) -> list[Prediction]:
     """Judge scans as ``judge`` does, where each of them must be readable.
 
     Raises:
         ManifestError: An image cannot be decoded, or a mask cannot be used.
     """
-    judged = judge(detector, scans, manifest, task=task)
+    judged = judge(detector, scans, manifest, task=task, journal=journal)
     refuse_skipped(judged, manifest)
     return judged.rows
 

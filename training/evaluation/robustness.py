@@ -182,7 +182,12 @@ class Sample:
 
 
 def robustness_rows(
-    detector: LoadedDetector, scans: Sequence[Scan], manifest: Path, sample: Sample
+    detector: LoadedDetector,
+    scans: Sequence[Scan],
+    manifest: Path,
+    sample: Sample,
+    *,
+    journal: Path | None = None,
 ) -> list[Prediction]:
     """Judge a sample of the scans after each change; each row says which.
 
@@ -191,10 +196,11 @@ def robustness_rows(
         scans: What to choose from; each must be readable.
         manifest: The file that names them.
         sample: How many, and which.
+        journal: Folder of what was said before.
     """
     chosen = choose(scans, sample)
     task = "changing and judging"
-    return judge(detector, chosen, manifest, variations=VARIATIONS, task=task).rows
+    return judge(detector, chosen, manifest, variations=VARIATIONS, task=task, journal=journal).rows
 
 
 def choose(scans: Sequence[Scan], sample: Sample) -> list[Scan]:
