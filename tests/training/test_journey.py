@@ -222,5 +222,6 @@ def test_a_second_run_of_the_stages_repeats_nothing(laboratory: Laboratory) -> N
     laboratory.run("fakes", "--dataset", laboratory.dataset, *runs)
     said = laboratory.run("train", "--system", laboratory.system, *runs)
 
+    assert "holds a finished run" in said
     assert "Best checkpoint: " in said
     assert before == {p: p.stat().st_mtime_ns for p in before}

@@ -61,7 +61,9 @@ def command(
         **{name: options[name] for name in ("devices", "nodes", "workers", "accelerator")}
     )
     paths = system_paths(runs_dir, config.name)
-    if not paths.best_checkpoint.exists():
+    if paths.best_checkpoint.exists():
+        click.echo(f"{paths.root} holds a finished run, which is left as it is.", err=True)
+    else:
         require_no_shortcut(config, scans, accepted=options["accepted"])
         if published is not None and after_phases is not None:
             take_up(card_path(published), config, paths, phases=after_phases)
