@@ -142,8 +142,10 @@ class SystemConfig:
         require_plain_name(self.name)
         if not self.phases or self.seed < 0:
             raise ValueError("a system needs a seed from 0 on and at least one of [[phases]]")
-        if self.phases[0].former_share:
-            raise ValueError("the first phase has no former_share: nothing was learned before it")
+        if self.phases[0].former_share or self.phases[0].members > 1:
+            raise ValueError(
+                "the first phase has no former_share and one member: nothing was learned before it"
+            )
         if self.sampling == "pairs" and any(p.batch_size % 2 for p in self.phases):
             raise ValueError("pairs need an even batch_size: each fake comes with a partner")
         if self.sampling == "pairs" and any(p.steps_per_epoch is None for p in self.phases):

@@ -151,6 +151,9 @@ class PhaseConfig:
             fine-tuning of zero-shot models", CVPR 2022, https://arxiv.org/abs/2109.01903. Not for
             the first phase, before which nothing was learned.
         companion_share: Share of the pairs that come from the system's companions, in [0, 1).
+        members: So many networks learn in this phase, one after the other, from the same weights
+            and each from other draws; it ends with the mean of their weights. Wortsman et al.,
+            "Model soups", ICML 2022, https://arxiv.org/abs/2203.05482.
     """
 
     epochs: int
@@ -164,9 +167,11 @@ class PhaseConfig:
     hard_share: float = 0.0
     former_share: float = 0.0
     companion_share: float = 0.0
+    members: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "crop_size", "batch_size", "steps_per_epoch", "patience"):
+        whole = ("epochs", "crop_size", "batch_size", "steps_per_epoch", "patience", "members")
+        for name in whole:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} of a phase must be 1 or greater, got {value}")

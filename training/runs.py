@@ -88,9 +88,10 @@ class SystemPaths:
         """Where the first weights came from, in words."""
         return self.root / "initialisation.txt"
 
-    def phase_dir(self, phase: int) -> Path:
-        """Lightning's checkpoints of one phase, from which a stopped run resumes."""
-        return self.root / f"phase{phase}"
+    def phase_dir(self, phase: int, member: int = 0) -> Path:
+        """Lightning's checkpoints of one member of a phase, from which a stopped run resumes."""
+        folder = self.root / f"phase{phase}"
+        return folder / f"member{member}" if member else folder
 
     @property
     def journals(self) -> Path:

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -350,6 +351,7 @@ def test_a_system_without_its_companions_learns_alone() -> None:
     assert config.without_companions == system_config(phases=[a_phase()])
 
 
-def test_the_first_phase_has_no_former_weights() -> None:
+@pytest.mark.parametrize("setting", [{"former_share": 0.5}, {"members": 2}])
+def test_the_first_phase_has_nothing_to_begin_with(setting: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="nothing was learned before it"):
-        system_config(phases=[a_phase(former_share=0.5), a_phase()])
+        system_config(phases=[a_phase(**setting), a_phase()])

@@ -42,7 +42,11 @@ def take_up(card_path: Path, config: SystemConfig, paths: SystemPaths, *, phases
             f"{config.name} has {len(config.phases)} phases: name 1 to {len(config.phases) - 1} "
             "that the published weights have behind them, so that one is left to train."
         )
-    finished = [paths.phase_dir(number) / FINISHED_FILE for number in range(phases)]
+    finished = [
+        paths.phase_dir(number, member) / FINISHED_FILE
+        for number in range(phases)
+        for member in range(config.phases[number].members)
+    ]
     if has_begun(paths):
         if finished[0].exists() and PUBLISHED_FILE in finished[0].read_text(encoding="utf-8"):
             return

@@ -39,6 +39,7 @@ from training.data.splits import COMPANION, check_no_leak
 from training.errors import CellLossError
 from training.people import remember_people, require_strangers
 from training.runs import SystemPaths, claim, write_whole
+from training.seeding import seed_for
 
 __all__ = [
     "FINISHED_FILE",
@@ -99,16 +100,17 @@ def train(
         # A trunk that knows nothing yet has to learn, whatever the config says of a pretrained one.
         config = replace(config, frozen_trunk=False)
     for number, phase in enumerate(config.phases):
-        folder = paths.phase_dir(number)
         former = {k: v.to("cpu", copy=True) for k, v in network.state_dict().items()}
-        if not (folder / FINISHED_FILE).exists():
-            data = DetectorData(config, number, chosen, validation, hardware)
-            pools = [(data.pool, folder), (data.companions, folder / COMPANION)]
-            for pool, place in pools if phase.hard_share else ():
-                if pool is not None:
-                    pool.hard = hard_spots(network, pool, config.preprocessing, place)
-            _run_phase(config, network, data, number, folder)
-        network.load_state_dict(_mean(_network_tensors(folder), former, phase.former_share))
+        learned = []
+        for member in range(phase.members):
+            folder = paths.phase_dir(number, member)
+            if not (folder / FINISHED_FILE).exists():
+                network.load_state_dict(former)
+                drawn = _drawn_by(config, member)
+                data = DetectorData(drawn, number, chosen, validation, hardware)
+                _run_phase(drawn, network, data, number, folder)
+            learned.append(_network_tensors(folder))
+        network.load_state_dict(_mean(_soup(learned), former, phase.former_share))
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
     write_whole(paths.best_checkpoint, safetensors.torch.save(tensors))
     return paths.best_checkpoint
@@ -127,6 +129,10 @@ def _is_from_scratch(paths: SystemPaths) -> bool:
 def _run_phase(
     config: SystemConfig, network: Detector, data: DetectorData, number: int, folder: Path
 ) -> None:
+    pools = [(data.pool, folder), (data.companions, folder / COMPANION)]
+    for pool, place in pools if config.phases[number].hard_share else ():
+        if pool is not None:
+            pool.hard = hard_spots(network, pool, config.preprocessing, place)
     module = DetectorModule(
         network.to(memory_format=torch.channels_last),
         config,
@@ -176,6 +182,20 @@ def _trainer(
         plugins=[WholeFiles()],
         log_every_n_steps=10,
     )
+
+
+def _drawn_by(config: SystemConfig, member: int) -> SystemConfig:
+    """Return the config by which a member of a phase draws its scans and its dropout."""
+    return replace(config, seed=seed_for("member", config.seed, member)) if member else config
+
+
+def _soup(members: Sequence[Mapping[str, torch.Tensor]]) -> Mapping[str, torch.Tensor]:
+    """Return the mean weights of networks; what only counts is taken from the first."""
+    first = members[0]
+    return {
+        name: torch.stack([m[name] for m in members]).mean(0) if t.is_floating_point() else t
+        for name, t in first.items()
+    }
 
 
 def _mean(

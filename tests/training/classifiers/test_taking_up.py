@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,20 @@ def test_training_goes_on_from_published_weights(
         float((best[name] - weight.detach()).abs().max()) for name, weight in published.items()
     ]
     assert 0 < max(moved) < 0.1, "two steps from where the published weights are"
+
+
+def test_every_member_of_a_phase_has_learned(
+    scans: list[Scan], card_path: Path, paths: SystemPaths
+) -> None:
+    last = a_phase(epochs=1, steps_per_epoch=1, learning_rate=1e-12)
+    config = replace(CONFIG, phases=[a_phase(), a_phase(members=2), last])
+    published = dict(load_detector(card_path).network.named_parameters())
+    take_up(card_path, config, paths, phases=2)
+
+    best = safetensors.torch.load_file(train(config, scans, paths, Hardware()))
+
+    for name, weight in published.items():
+        assert torch.allclose(best[name], weight.detach(), atol=1e-6), name
 
 
 def test_the_same_command_goes_on_with_what_it_began(

@@ -19,7 +19,13 @@ from training.classifiers.initialisation import (
     WeightsOutOfReachError,
 )
 from training.classifiers.module import DetectorModule
-from training.classifiers.train import FINISHED_FILE, Hardware, train, validation_subset
+from training.classifiers.train import (
+    FINISHED_FILE,
+    NETWORK_PREFIX,
+    Hardware,
+    train,
+    validation_subset,
+)
 from training.config import Budget, L2Config, SystemConfig
 from training.data.dataset import PairDataset
 from training.data.manifest import Scan
@@ -93,6 +99,68 @@ def test_a_phase_may_keep_a_share_of_what_was_learned_before_it(
         else:
             assert torch.equal(tensor, whole[name]), name
     assert any(not torch.equal(before[name], whole[name]) for name in whole)
+
+
+def test_a_phase_of_several_members_ends_with_the_mean_of_networks_that_drew_otherwise(
+    scans: list[Scan], tmp_path: Path
+) -> None:
+    paths = SystemPaths(tmp_path)
+    first, second = a_phase(epochs=1), a_phase(epochs=1, learning_rate=3e-2, members=2)
+
+    best = train(system_config(phases=[first, second]), scans, paths, Hardware())
+
+    mean = safetensors.torch.load_file(best)
+    members = [learned_in(paths.phase_dir(1, member)) for member in (0, 1)]
+    for name, tensor in mean.items():
+        if tensor.is_floating_point():
+            wanted = (members[0][name] + members[1][name]) / 2
+            assert torch.allclose(tensor, wanted, atol=1e-6), name
+    alone = system_config(phases=[first, replace(second, members=1)])
+    single = safetensors.torch.load_file(
+        train(alone, scans, SystemPaths(tmp_path / "alone"), Hardware())
+    )
+    assert all(torch.equal(members[0][name], single[name]) for name in single)
+    assert any(not torch.equal(members[0][name], members[1][name]) for name in single)
+
+
+def learned_in(folder: Path) -> dict[str, torch.Tensor]:
+    name = json.loads((folder / FINISHED_FILE).read_text(encoding="utf-8"))["best"]
+    saved = torch.load(folder / name, map_location="cpu", weights_only=True)["state_dict"]
+    return {key.removeprefix(NETWORK_PREFIX): tensor for key, tensor in saved.items()}
+
+
+def test_a_run_stopped_in_its_second_member_ends_as_one_that_was_not(
+    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = a_phase(epochs=2, steps_per_epoch=2, members=2)
+    config = slow_learner(phases=[a_phase(epochs=1, steps_per_epoch=1), member])
+    whole = train(config, scans, SystemPaths(tmp_path / "whole"), Hardware())
+    paths = SystemPaths(tmp_path / "stopped")
+    with monkeypatch.context() as patch:
+        patch.setattr(DetectorModule, "training_step", stopping_in_the_third_run())
+        with pytest.raises(StoppedError):
+            train(config, scans, paths, Hardware())
+    assert (paths.phase_dir(1) / FINISHED_FILE).exists()
+    assert not (paths.phase_dir(1, 1) / FINISHED_FILE).exists()
+
+    best = train(config, scans, paths, Hardware())
+
+    assert best.read_bytes() == whole.read_bytes()
+
+
+def stopping_in_the_third_run() -> Any:
+    """Break off in the last epoch of the third network that learns."""
+    step = DetectorModule.training_step
+    runs: list[DetectorModule] = []
+
+    def stopping(self: DetectorModule, batch: dict[str, torch.Tensor], batch_idx: int) -> object:
+        if not any(self is run for run in runs):
+            runs.append(self)
+        if len(runs) == 3 and self.trainer.current_epoch == 1:
+            raise StoppedError
+        return step(self, batch, batch_idx)
+
+    return stopping
 
 
 def test_companions_are_learned_from_and_their_people_are_remembered(
