@@ -109,7 +109,7 @@ def publish(
     """Evaluate and, if the minimums are reached, write checkpoint and card.
 
     What is said of each scan is kept until the weights are published: a publication that was
-    stopped or refused judges no scan twice when it is begun again.
+    stopped or refused goes on from there when it is begun again.
 
     Args:
         candidate: What to publish.

@@ -3,9 +3,11 @@
 import json
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import distributions
 from pathlib import Path
 
 import app.detection
@@ -18,8 +20,8 @@ from training.evaluation.prediction_file import Prediction
 class Journal:
     """The predictions of one detector, a line a scan, in a file that grows as they are made.
 
-    A line counts for the same weights at the same operating point, for the same files and by the
-    same code alone. One that was cut off does not count.
+    A line counts for the same weights at the same operating point on the same kind of device, for
+    the same files and by the same code and libraries alone. One that was cut off does not count.
 
     Args:
         folder: Of the journals; is made where it is missing.
@@ -28,7 +30,8 @@ class Journal:
 
     def __init__(self, folder: Path, detector: LoadedDetector) -> None:
         card = detector.card
-        of = (card.sha256, card.modality, card.preprocessing, card.operating_point, _code())
+        devices = sorted({p.device.type for p in detector.network.parameters()})
+        of = (card.sha256, card.modality, card.operating_point, devices, _code())
         folder.mkdir(parents=True, exist_ok=True)
         self._path = folder / f"{sha256(repr(of).encode()).hexdigest()}.jsonl"
         self._lock = threading.Lock()
@@ -37,12 +40,14 @@ class Journal:
             self._read()
 
     def _read(self) -> None:
-        lines = self._path.read_bytes().splitlines(keepends=True)
-        whole = [line for line in lines if line.endswith(b"\n")]
-        self._path.write_bytes(b"".join(whole))
-        for line in whole:
-            key, rows = json.loads(line)
-            self._rows[key] = [Prediction(**row) for row in rows]
+        text = self._path.read_text(encoding="utf-8", errors="replace")
+        for line in text.splitlines():
+            with suppress(ValueError, TypeError):
+                key, rows = json.loads(line)
+                self._rows[key] = [Prediction(**row) for row in rows]
+        if not text.endswith("\n"):
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write("\n")
 
     def key(self, scan: Scan, variations: Sequence[str]) -> str:
         """Return what a scan's line is found by.
@@ -73,7 +78,9 @@ def _hash(path: Path | str) -> str:
 
 @cache
 def _code() -> str:
-    """Return a hash of all code that has a say in a prediction."""
+    """Return a hash of all code that has a say in a prediction, libraries by their versions."""
+    libraries = sorted(f"{d.name} {d.version}" for d in distributions())
     packages = [Path(p) for package in (app.detection, training) for p in package.__path__]
     files = sorted(file for package in packages for file in package.rglob("*.py"))
-    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    code = b"".join(file.read_bytes() for file in files)
+    return sha256(repr(libraries).encode() + code).hexdigest()

@@ -97,6 +97,16 @@ def test_a_line_that_was_cut_off_is_judged_again(judging: Judging, scans: list[S
     assert judging.asked == 0
 
 
+def test_a_garbled_line_in_the_middle_spoils_no_other(judging: Judging, scans: list[Scan]) -> None:
+    first = judging(scans)
+    (file,) = (judging.folder / "journals").iterdir()
+    lines = file.read_bytes().splitlines(keepends=True)
+    file.write_bytes(b"".join([lines[0], lines[1][:50], *lines[2:]]))
+
+    assert judging(scans) == first
+    assert judging.asked == 2, "the cut line took the next one with it"
+
+
 def test_each_set_of_changes_has_lines_of_its_own(judging: Judging, scans: list[Scan]) -> None:
     changes = {"darker": lambda grey, path: grey * 0.5, "same": lambda grey, path: grey}
     judging(scans)
@@ -148,10 +158,18 @@ def test_other_code_judges_again(
     assert judging.asked == len(scans)
 
 
+def test_a_mask_of_no_use_is_told_every_time(judging: Judging, scans: list[Scan]) -> None:
+    write_grey(Path(scans[1].mask), np.ones((32, 32), dtype=np.float32))
+
+    for _ in range(2):
+        assert len(judging(scans).skipped) == 3
+
+
 def test_what_could_not_be_read_is_tried_again(judging: Judging, scans: list[Scan]) -> None:
     good = scans[0].path.read_bytes()
     scans[0].path.write_bytes(good[:40])
-    assert [skipped.path for skipped in judging(scans).skipped] == ["0.png"]
+    for _ in range(2):
+        assert [skipped.path for skipped in judging(scans).skipped] == ["0.png"]
 
     scans[0].path.write_bytes(good)
 
