@@ -61,12 +61,11 @@ def command(
         **{name: options[name] for name in ("devices", "nodes", "workers", "accelerator")}
     )
     paths = system_paths(runs_dir, config.name)
-    if paths.best_checkpoint.exists():
-        click.echo(f"{paths.root} holds a finished run, which is left as it is.", err=True)
-    else:
+    was_finished = paths.best_checkpoint.exists()
+    if not was_finished:
         require_no_shortcut(config, scans, accepted=options["accepted"])
         if published is not None and after_phases is not None:
             take_up(card_path(published), config, paths, phases=after_phases)
     best = stage.train(config, scans, paths, hardware)
     if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
-        click.echo(f"Best checkpoint: {best}")
+        click.echo(f"Best checkpoint: {best}{' (of a finished run)' if was_finished else ''}")
