@@ -82,7 +82,8 @@ class SystemConfig:
             and anatomy may look like without being forged.
         architecture: Builder and its arguments.
         image_size: Side of the square input of the published detector, in pixels.
-        phases: One after the other, each continuing from the best checkpoint before it.
+        phases: One after the other, each continuing from what the one before it ended with:
+            its best epoch, or a mean of such.
         diagnosis: What to learn in place of forgery.
         normalisation: ``imagenet`` (its mean and deviation) or ``none`` (grey values in [0, 1]).
         sampling: ``pairs`` (crops of a fake and its authentic partner) or ``epoch`` (every whole
@@ -142,10 +143,10 @@ class SystemConfig:
         require_plain_name(self.name)
         if not self.phases or self.seed < 0:
             raise ValueError("a system needs a seed from 0 on and at least one of [[phases]]")
-        if self.phases[0].former_share or self.phases[0].members > 1:
-            raise ValueError(
-                "the first phase has no former_share and one member: nothing was learned before it"
-            )
+        if self.phases[0].former_share:
+            raise ValueError("the first phase has no former_share: nothing was learned before it")
+        if self.phases[0].members > 1:
+            raise ValueError("the first phase has one member: nothing was learned before it")
         if self.sampling == "pairs" and any(p.batch_size % 2 for p in self.phases):
             raise ValueError("pairs need an even batch_size: each fake comes with a partner")
         if self.sampling == "pairs" and any(p.steps_per_epoch is None for p in self.phases):

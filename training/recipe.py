@@ -97,8 +97,9 @@ class AugmentationConfig:
             that equalise contrast by regions.
         denoised: Probability that grain is taken away and edges are kept, as software of scanners
             and archives does.
-        untouched: Share of the crops that keep resolution, sharpness, grain and encoding as they
-            are whatever the other settings say, so that the finest traces are seen as well.
+        untouched: Share of the crops that are seen through another window at most: not resampled,
+            blurred, sharpened, retouched, encoded or laid noise over, whatever the other settings
+            say. Zoom, rotation and what partners go through come before and still apply.
         inverted: Probability that black and white are exchanged, as in a scan that was stored with
             the other polarity.
         marker: Probability of letters printed over the scan.
@@ -151,9 +152,10 @@ class PhaseConfig:
             fine-tuning of zero-shot models", CVPR 2022, https://arxiv.org/abs/2109.01903. Not for
             the first phase, before which nothing was learned.
         companion_share: Share of the pairs that come from the system's companions, in [0, 1).
-        members: So many networks learn in this phase, one after the other, from the same weights
-            and each from other draws; it ends with the mean of their weights. Wortsman et al.,
-            "Model soups", ICML 2022, https://arxiv.org/abs/2203.05482.
+        members: So many networks, at least 1, learn in this phase, one after the other, from the
+            same weights and each from other draws; it ends with the mean of their weights.
+            Wortsman et al., "Model soups", ICML 2022, https://arxiv.org/abs/2203.05482. One in the
+            first phase.
     """
 
     epochs: int

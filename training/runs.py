@@ -80,7 +80,7 @@ class SystemPaths:
 
     @property
     def best_checkpoint(self) -> Path:
-        """The network of the epoch that did best on validation, float32 safetensors."""
+        """What the last phase ended with, float32 safetensors."""
         return self.root / "best.safetensors"
 
     @property

@@ -58,7 +58,9 @@ NETWORK_PREFIX = "network."
 def train(
     config: SystemConfig, scans: Sequence[Scan], paths: SystemPaths, hardware: Hardware
 ) -> Path:
-    """Train a system and return its best checkpoint (by what the config monitors).
+    """Train a system and return its checkpoint: what its last phase ended with.
+
+    A phase ends with its best epoch, by what the config monitors, or with a mean of such.
 
     A finished run is left as it is; a stopped one goes on after its last whole epoch and ends, on
     the same machine, with the checkpoint of one that was never stopped.
@@ -108,7 +110,7 @@ def train(
                 network.load_state_dict(former)
                 drawn = _drawn_by(config, member)
                 data = DetectorData(drawn, number, chosen, validation, hardware)
-                _run_phase(drawn, network, data, number, folder)
+                _run_phase(drawn, network, data, paths, number, member)
             learned.append(_network_tensors(folder))
         network.load_state_dict(_mean(_soup(learned), former, phase.former_share))
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
@@ -127,9 +129,15 @@ def _is_from_scratch(paths: SystemPaths) -> bool:
 
 
 def _run_phase(
-    config: SystemConfig, network: Detector, data: DetectorData, number: int, folder: Path
+    config: SystemConfig,
+    network: Detector,
+    data: DetectorData,
+    paths: SystemPaths,
+    number: int,
+    member: int,
 ) -> None:
-    pools = [(data.pool, folder), (data.companions, folder / COMPANION)]
+    folder, shared = paths.phase_dir(number, member), paths.phase_dir(number)
+    pools = [(data.pool, shared), (data.companions, shared / COMPANION)]
     for pool, place in pools if config.phases[number].hard_share else ():
         if pool is not None:
             pool.hard = hard_spots(network, pool, config.preprocessing, place)

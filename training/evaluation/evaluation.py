@@ -147,7 +147,8 @@ def read_history(run: Path) -> list[dict[str, Any]]:
     """Return the epochs of a run, phase after phase; empty where none is written down.
 
     Args:
-        run: Of one system, with a folder ``phase0``, ``phase1`` … each.
+        run: Of one system, with a folder ``phase0``, ``phase1`` … each. Of a phase of several
+            members, the first one's epochs count.
     """
     rows: list[dict[str, Any]] = []
     for file in sorted(run.glob("phase*/history.jsonl"), key=lambda f: (len(f.parent.name), f)):

@@ -227,7 +227,8 @@ def _of_history(history: Sequence[Mapping[str, Any]]) -> list[Drawing]:
         (
             "Accuracy and AUC",
             figures.history(history, of_loss=False),
-            "Each phase kept its best epoch: that with the highest validation AUC or, where the "
-            "system's config says so, the lowest validation loss.",
+            "Of each phase the best epoch counts: that with the highest validation AUC or, where "
+            "the system's config says so, the lowest validation loss. Where a phase ended with a "
+            "mean of networks, the curves are those of the first.",
         ),
     )

@@ -129,15 +129,17 @@ def learned_in(folder: Path) -> dict[str, torch.Tensor]:
     return {key.removeprefix(NETWORK_PREFIX): tensor for key, tensor in saved.items()}
 
 
+@pytest.mark.parametrize("epoch", [0, 1])
 def test_a_run_stopped_in_its_second_member_ends_as_one_that_was_not(
-    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
 ) -> None:
+    """Stopped in its first epoch, a member begins anew: from what the first one began with."""
     member = a_phase(epochs=2, steps_per_epoch=2, members=2)
     config = slow_learner(phases=[a_phase(epochs=1, steps_per_epoch=1), member])
     whole = train(config, scans, SystemPaths(tmp_path / "whole"), Hardware())
     paths = SystemPaths(tmp_path / "stopped")
     with monkeypatch.context() as patch:
-        patch.setattr(DetectorModule, "training_step", stopping_in_the_third_run())
+        patch.setattr(DetectorModule, "training_step", stopping_in_the_third_run(epoch))
         with pytest.raises(StoppedError):
             train(config, scans, paths, Hardware())
     assert (paths.phase_dir(1) / FINISHED_FILE).exists()
@@ -148,15 +150,15 @@ def test_a_run_stopped_in_its_second_member_ends_as_one_that_was_not(
     assert best.read_bytes() == whole.read_bytes()
 
 
-def stopping_in_the_third_run() -> Any:
-    """Break off in the last epoch of the third network that learns."""
+def stopping_in_the_third_run(epoch: int) -> Any:
+    """Break off in an epoch, from 0, of the third network that learns."""
     step = DetectorModule.training_step
     runs: list[DetectorModule] = []
 
     def stopping(self: DetectorModule, batch: dict[str, torch.Tensor], batch_idx: int) -> object:
         if not any(self is run for run in runs):
             runs.append(self)
-        if len(runs) == 3 and self.trainer.current_epoch == 1:
+        if len(runs) == 3 and self.trainer.current_epoch == epoch:
             raise StoppedError
         return step(self, batch, batch_idx)
 
