@@ -1,12 +1,11 @@
 """Which file each prepared scan was made from, so that another one is not taken for it."""
 
-import json
 from hashlib import file_digest
 from pathlib import Path
 
 from training.data.raw import RawScan
 from training.errors import OtherFileError
-from training.runs import write_whole
+from training.json_lines import JsonLines
 
 
 class Decoded:
@@ -17,13 +16,10 @@ class Decoded:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        whole = text[: text.rfind("\n") + 1]  # a kill may have torn the last line
-        self._known: dict[str, str] = dict(map(json.loads, whole.splitlines()))
+        self._folder = path.parent
+        self._lines = JsonLines(path)
+        self._known: dict[str, str] = dict(self._lines.read())
         self._hashes: dict[Path, str] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, whole.encode())
 
     def remember(self, raw: RawScan, name: str, *, is_stored: bool) -> None:
         """Note the file of a scan; what was stored before there was a list is taken on trust.
@@ -39,11 +35,10 @@ class Decoded:
         found = self._hash_of(raw.file)
         known = self._known.get(name)
         if is_stored and known not in (None, found):
-            raise OtherFileError(raw.name, self._path.parent)
+            raise OtherFileError(raw.name, self._folder)
         if known != found:
             self._known[name] = found
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps([name, found]) + "\n")
+            self._lines.add([name, found])
 
     def _hash_of(self, path: Path) -> str:
         """Return a file's SHA-256; a volume with many slices is read once."""

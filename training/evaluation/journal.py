@@ -1,7 +1,5 @@
 """What a detector has said so far, so that measuring goes on where it was stopped or refused."""
 
-import json
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -15,6 +13,7 @@ import training
 from app.detection.weights import LoadedDetector
 from training.data.manifest import Scan
 from training.evaluation.prediction_file import Prediction
+from training.json_lines import JsonLines
 
 
 class Journal:
@@ -32,22 +31,12 @@ class Journal:
         card = detector.card
         devices = sorted({p.device.type for p in detector.network.parameters()})
         of = (card.sha256, card.modality, card.operating_point, devices, _code())
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / f"{sha256(repr(of).encode()).hexdigest()}.jsonl"
-        self._lock = threading.Lock()
+        self._lines = JsonLines(folder / f"{sha256(repr(of).encode()).hexdigest()}.jsonl")
         self._rows: dict[str, list[Prediction]] = {}
-        if self._path.exists():
-            self._read()
-
-    def _read(self) -> None:
-        text = self._path.read_text(encoding="utf-8", errors="replace")
-        for line in text.splitlines():
-            with suppress(ValueError, TypeError):
-                key, rows = json.loads(line)
+        for value in self._lines.read():
+            with suppress(ValueError, TypeError):  # a line of an older kind
+                key, rows = value
                 self._rows[key] = [Prediction(**row) for row in rows]
-        if not text.endswith("\n"):
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write("\n")
 
     def key(self, scan: Scan, variations: Sequence[str]) -> str:
         """Return what a scan's line is found by.
@@ -65,9 +54,7 @@ class Journal:
 
     def add(self, key: str, rows: Sequence[Prediction]) -> None:
         """Write down what is said of a scan; may be called from several threads."""
-        line = json.dumps([key, [asdict(row) for row in rows]]) + "\n"
-        with self._lock, self._path.open("a", encoding="utf-8") as file:
-            file.write(line)
+        self._lines.add([key, [asdict(row) for row in rows]])
 
 
 def _hash(path: Path | str) -> str:

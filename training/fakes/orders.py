@@ -1,14 +1,15 @@
 """Which fakes are to be made, and which have been: production goes on where it was stopped."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from app.detection.labels import Label
 from training.config import FakesConfig
 from training.data.manifest import Scan, on_side
 from training.data.splits import SIDES
+from training.json_lines import JsonLines
 from training.seeding import seed_for
 
 
@@ -68,16 +69,12 @@ class Journal:
     """
 
     def __init__(self, path: Path, listed: Sequence[Scan] = ()) -> None:
-        self.path = path
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        read = [outcome for line in lines if (outcome := _read(line)) is not None]
-        known = read if path.exists() else [_listed(scan) for scan in listed]
+        is_new = not path.exists()
+        self._lines = JsonLines(path)
+        if is_new:
+            self._lines.begin([asdict(_listed(scan)) for scan in listed])
+        known = map(_outcome, self._lines.read())
         self._outcomes = {outcome.name: outcome for outcome in known}
-        # What is written anew ends in a whole line, even if the last one was torn by a kill.
-        partial = path.with_suffix(".partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text("".join(map(_line, known)), encoding="utf-8")
-        partial.replace(path)
 
     def find(self, name: str) -> Outcome | None:
         """Return what came of an order; None if it was not filled yet."""
@@ -86,22 +83,12 @@ class Journal:
     def add(self, outcome: Outcome) -> None:
         """Write an outcome down."""
         self._outcomes[outcome.name] = outcome
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(_line(outcome))
+        self._lines.add(asdict(outcome))
 
 
-def _line(outcome: Outcome) -> str:
-    return json.dumps(asdict(outcome)) + "\n"
-
-
-def _read(line: str) -> Outcome | None:
-    try:
-        fields = json.loads(line)
-    except json.JSONDecodeError:
-        return None
-    if fields["center"] is not None:
-        fields["center"] = tuple(fields["center"])
-    return Outcome(**fields)
+def _outcome(fields: dict[str, Any]) -> Outcome:
+    center = fields["center"]
+    return Outcome(**{**fields, "center": tuple(center) if center else None})
 
 
 def _listed(scan: Scan) -> Outcome:
