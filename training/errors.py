@@ -119,6 +119,18 @@ class CellLossError(TrainingError):
         )
 
 
+class MemberError(TrainingError):
+    """A member was asked for that no phase has."""
+
+    def __init__(self, system: str, member: int, most: int) -> None:
+        advice = (
+            "none of its phases has several members, so leave --member out"
+            if most == 1
+            else f"give --member 0 to {most - 1}, each to a process of its own"
+        )
+        super().__init__(f"{system} has no phase with a member {member}: {advice}.")
+
+
 class GeneratorError(TrainingError):
     """A generator is unknown, registered twice or cannot be used so."""
 

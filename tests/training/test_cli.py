@@ -107,6 +107,30 @@ def test_published_weights_need_the_phases_that_they_stand_for() -> None:
     assert "--published and --after-phases go together" in result.output
 
 
+@pytest.mark.parametrize(("member", "takes_up"), [(None, True), (0, True), (1, False)])
+def test_published_weights_are_taken_up_by_one_of_the_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: int | None, takes_up: bool
+) -> None:
+    asked = []
+    for stage in ("fakes.produce.read_dataset", "fakes.produce.read_companions"):
+        monkeypatch.setattr(f"training.{stage}", lambda *_: [])
+    monkeypatch.setattr("training.data.leakage.require_no_shortcut", lambda *_, **__: None)
+    for stage in ("taking_up.take_up", "train.train"):
+        monkeypatch.setattr(
+            f"training.classifiers.{stage}",
+            lambda *_, stage=stage, **options: asked.append((stage, options.get("member"))),
+        )
+    published = ("--published", "weights/lung_ct", "--after-phases", 1)
+    numbered = () if member is None else ("--member", member)
+
+    result = run(
+        "train", "--system", "lung_ct_efficientnet_b4", *published, *numbered, "--runs", tmp_path
+    )
+
+    assert result.exit_code == 0, result.output
+    assert asked == [("taking_up.take_up", None)] * takes_up + [("train.train", member)]
+
+
 def test_a_missing_manifest_is_one_line(tmp_path: Path) -> None:
     result = run("prepare", "--dataset", "lung_ct", "--manifest", tmp_path / "none.csv")
 

@@ -1,7 +1,7 @@
 """The third stage: train a system, phase by phase; a stopped run goes on where it was."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from training.classifiers.loading import (
     validation_subset,
 )
 from training.classifiers.losses import l2_penalty
+from training.classifiers.members import between, drawn_by, members_of, soup, wait_for
 from training.classifiers.module import DetectorModule
 from training.config import SystemConfig
 from training.data.manifest import Scan
@@ -39,7 +40,6 @@ from training.data.splits import COMPANION, check_no_leak
 from training.errors import CellLossError
 from training.people import remember_people, require_strangers
 from training.runs import SystemPaths, claim, write_whole
-from training.seeding import seed_for
 
 __all__ = [
     "FINISHED_FILE",
@@ -47,7 +47,6 @@ __all__ = [
     "Hardware",
     "has_begun",
     "train",
-    "validation_subset",
 ]
 
 FINISHED_FILE = "finished.json"
@@ -56,7 +55,12 @@ NETWORK_PREFIX = "network."
 
 
 def train(
-    config: SystemConfig, scans: Sequence[Scan], paths: SystemPaths, hardware: Hardware
+    config: SystemConfig,
+    scans: Sequence[Scan],
+    paths: SystemPaths,
+    hardware: Hardware,
+    *,
+    member: int | None = None,
 ) -> Path:
     """Train a system and return its checkpoint: what its last phase ended with.
 
@@ -70,8 +74,11 @@ def train(
         scans: The whole data set, and the system's companions.
         paths: Of the run.
         hardware: What it may use. Several processes draw other batches than one does.
+        member: The one that this process trains of each phase's members, from 0; those that it
+            does not train it waits for. Every member, one after the other, where None.
 
     Raises:
+        MemberError: No phase has that member.
         TooFewScansError: A class is missing, of the companions too.
         LeakError: Somebody stands on two sides, one of which may be that of the companions.
         CellLossError: The cells of this network cannot be trained by themselves.
@@ -80,6 +87,7 @@ def train(
         StaleRunError: A run with other settings left its files here.
         LearnedFromError: The run learned from somebody who stands on another side by now.
     """
+    trained_here = [members_of(config, n, member) for n in range(len(config.phases))]
     claim(paths.root, config.learned_from)
     require_strangers(paths.root, scans)
     if paths.best_checkpoint.exists():
@@ -95,24 +103,22 @@ def train(
         companions_of(config, number, chosen)
     validation = validation_subset(chosen, config)
     remember_people(paths.root, chosen)
-    if not has_begun(paths):
-        start = initialise(network, config.initialisation)
-        write_whole(paths.initialisation, f"{start}\n".encode())
-    if _is_from_scratch(paths):
-        # A trunk that knows nothing yet has to learn, whatever the config says of a pretrained one.
-        config = replace(config, frozen_trunk=False)
+    if not trained_here[0]:
+        wait_for(paths.phase_dir(0) / FINISHED_FILE)
+    config = _started(config, network, paths)
     for number, phase in enumerate(config.phases):
         former = {k: v.to("cpu", copy=True) for k, v in network.state_dict().items()}
-        learned = []
-        for member in range(phase.members):
-            folder = paths.phase_dir(number, member)
-            if not (folder / FINISHED_FILE).exists():
+        for one in trained_here[number]:
+            if not (paths.phase_dir(number, one) / FINISHED_FILE).exists():
                 network.load_state_dict(former)
-                drawn = _drawn_by(config, member)
+                drawn = drawn_by(config, one)
                 data = DetectorData(drawn, number, chosen, validation, hardware)
-                _run_phase(drawn, network, data, paths, number, member)
-            learned.append(_network_tensors(folder))
-        network.load_state_dict(_mean(_soup(learned), former, phase.former_share))
+                _run_phase(drawn, network, data, paths, number, one)
+        folders = [paths.phase_dir(number, one) for one in range(phase.members)]
+        for folder in folders:
+            wait_for(folder / FINISHED_FILE)
+        learned = soup([_network_tensors(folder) for folder in folders])
+        network.load_state_dict(between(learned, former, phase.former_share))
     tensors = {k: v.contiguous() for k, v in network.state_dict().items()}
     write_whole(paths.best_checkpoint, safetensors.torch.save(tensors))
     return paths.best_checkpoint
@@ -124,8 +130,15 @@ def has_begun(paths: SystemPaths) -> bool:
     return (first / FINISHED_FILE).exists() or (first / LAST_FILE).exists()
 
 
-def _is_from_scratch(paths: SystemPaths) -> bool:
-    return paths.initialisation.read_text(encoding="utf-8").startswith(FROM_SCRATCH)
+def _started(config: SystemConfig, network: Detector, paths: SystemPaths) -> SystemConfig:
+    """Give a network that has not begun its first weights; return the config by which it learns."""
+    if not has_begun(paths):
+        start = initialise(network, config.initialisation)
+        write_whole(paths.initialisation, f"{start}\n".encode())
+    if not paths.initialisation.read_text(encoding="utf-8").startswith(FROM_SCRATCH):
+        return config
+    # A trunk that knows nothing yet has to learn, whatever the config says of a pretrained one.
+    return replace(config, frozen_trunk=False)
 
 
 def _run_phase(
@@ -190,32 +203,6 @@ def _trainer(
         plugins=[WholeFiles()],
         log_every_n_steps=10,
     )
-
-
-def _drawn_by(config: SystemConfig, member: int) -> SystemConfig:
-    """Return the config by which a member of a phase draws its scans and its dropout."""
-    return replace(config, seed=seed_for("member", config.seed, member)) if member else config
-
-
-def _soup(members: Sequence[Mapping[str, torch.Tensor]]) -> Mapping[str, torch.Tensor]:
-    """Return the mean weights of networks; what only counts is taken from the first."""
-    first = members[0]
-    return {
-        name: torch.stack([m[name] for m in members]).mean(0) if t.is_floating_point() else t
-        for name, t in first.items()
-    }
-
-
-def _mean(
-    learned: Mapping[str, torch.Tensor], former: Mapping[str, torch.Tensor], share: float
-) -> Mapping[str, torch.Tensor]:
-    """Return weights between two networks; what only counts is taken from what was learned."""
-    if share == 0:
-        return learned
-    return {
-        name: torch.lerp(tensor, former[name], share) if tensor.is_floating_point() else tensor
-        for name, tensor in learned.items()
-    }
 
 
 def _network_tensors(folder: Path) -> dict[str, torch.Tensor]:

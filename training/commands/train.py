@@ -35,9 +35,20 @@ from training.runs import dataset_paths, system_paths
     help="Begin with weights/<modality>, or <name> in it, where the run that made them is gone.",
 )
 @click.option("--after-phases", type=click.IntRange(1), help="Phases that those have behind them.")
+@click.option(
+    "--member",
+    type=click.IntRange(0),
+    help="Train this one of each phase's members, from 0, and wait for the others, which the same "
+    "command trains beside it with their numbers.",
+)
 @budget_options
 def command(
-    system: str, runs_dir: Path, published: Path | None, after_phases: int | None, **options: Any
+    system: str,
+    runs_dir: Path,
+    published: Path | None,
+    after_phases: int | None,
+    member: int | None,
+    **options: Any,
 ) -> None:
     """Train a system on the training side, stopping early on the validation side.
 
@@ -64,8 +75,8 @@ def command(
     was_finished = paths.best_checkpoint.exists()
     if not was_finished:
         require_no_shortcut(config, scans, accepted=options["accepted"])
-        if published is not None and after_phases is not None:
+        if published is not None and after_phases is not None and not member:
             take_up(card_path(published), config, paths, phases=after_phases)
-    best = stage.train(config, scans, paths, hardware)
+    best = stage.train(config, scans, paths, hardware, member=member)
     if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
         click.echo(f"Best checkpoint: {best}{' (of a finished run)' if was_finished else ''}")

@@ -1,5 +1,4 @@
 import json
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from app.detection.architectures import build
 from app.detection.card import ArchitectureSpec
 from app.detection.labels import Label
-from tests.training.lab import a_phase, a_scan, system_config, write_dataset
+from tests.training.lab import a_phase, system_config, write_dataset
 from training.classifiers.callbacks import HISTORY_KEYS
 from training.classifiers.hard_negatives import HARD_FILE
 from training.classifiers.initialisation import (
@@ -21,10 +20,8 @@ from training.classifiers.initialisation import (
 from training.classifiers.module import DetectorModule
 from training.classifiers.train import (
     FINISHED_FILE,
-    NETWORK_PREFIX,
     Hardware,
     train,
-    validation_subset,
 )
 from training.config import Budget, L2Config, SystemConfig
 from training.data.dataset import PairDataset
@@ -74,95 +71,6 @@ def stopped_run(
         patch.setattr(DetectorModule, "training_step", stopping)
         with pytest.raises(StoppedError):
             train(config, scans, paths, Hardware())
-
-
-def test_a_phase_may_keep_a_share_of_what_was_learned_before_it(
-    scans: list[Scan], tmp_path: Path
-) -> None:
-    first, second = a_phase(epochs=1), a_phase(epochs=1, learning_rate=3e-2)
-
-    before, whole, mean = (
-        safetensors.torch.load_file(
-            train(system_config(phases=phases), scans, SystemPaths(tmp_path / name), Hardware())
-        )
-        for name, phases in {
-            "before": [first],
-            "whole": [first, second],
-            "mean": [first, replace(second, former_share=0.25)],
-        }.items()
-    )
-
-    for name, tensor in mean.items():
-        if tensor.is_floating_point():
-            wanted = 0.25 * before[name] + 0.75 * whole[name]
-            assert torch.allclose(tensor, wanted, atol=1e-6), name
-        else:
-            assert torch.equal(tensor, whole[name]), name
-    assert any(not torch.equal(before[name], whole[name]) for name in whole)
-
-
-def test_a_phase_of_several_members_ends_with_the_mean_of_networks_that_drew_otherwise(
-    scans: list[Scan], tmp_path: Path
-) -> None:
-    paths = SystemPaths(tmp_path)
-    first, second = a_phase(epochs=1), a_phase(epochs=1, learning_rate=3e-2, members=2)
-
-    best = train(system_config(phases=[first, second]), scans, paths, Hardware())
-
-    mean = safetensors.torch.load_file(best)
-    members = [learned_in(paths.phase_dir(1, member)) for member in (0, 1)]
-    for name, tensor in mean.items():
-        if tensor.is_floating_point():
-            wanted = (members[0][name] + members[1][name]) / 2
-            assert torch.allclose(tensor, wanted, atol=1e-6), name
-    alone = system_config(phases=[first, replace(second, members=1)])
-    single = safetensors.torch.load_file(
-        train(alone, scans, SystemPaths(tmp_path / "alone"), Hardware())
-    )
-    assert all(torch.equal(members[0][name], single[name]) for name in single)
-    assert any(not torch.equal(members[0][name], members[1][name]) for name in single)
-
-
-def learned_in(folder: Path) -> dict[str, torch.Tensor]:
-    name = json.loads((folder / FINISHED_FILE).read_text(encoding="utf-8"))["best"]
-    saved = torch.load(folder / name, map_location="cpu", weights_only=True)["state_dict"]
-    return {key.removeprefix(NETWORK_PREFIX): tensor for key, tensor in saved.items()}
-
-
-@pytest.mark.parametrize("epoch", [0, 1])
-def test_a_run_stopped_in_its_second_member_ends_as_one_that_was_not(
-    scans: list[Scan], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, epoch: int
-) -> None:
-    """Stopped in its first epoch, a member begins anew: from what the first one began with."""
-    member = a_phase(epochs=2, steps_per_epoch=2, members=2)
-    config = slow_learner(phases=[a_phase(epochs=1, steps_per_epoch=1), member])
-    whole = train(config, scans, SystemPaths(tmp_path / "whole"), Hardware())
-    paths = SystemPaths(tmp_path / "stopped")
-    with monkeypatch.context() as patch:
-        patch.setattr(DetectorModule, "training_step", stopping_in_the_third_run(epoch))
-        with pytest.raises(StoppedError):
-            train(config, scans, paths, Hardware())
-    assert (paths.phase_dir(1) / FINISHED_FILE).exists()
-    assert not (paths.phase_dir(1, 1) / FINISHED_FILE).exists()
-
-    best = train(config, scans, paths, Hardware())
-
-    assert best.read_bytes() == whole.read_bytes()
-
-
-def stopping_in_the_third_run(epoch: int) -> Any:
-    """Break off in an epoch, from 0, of the third network that learns."""
-    step = DetectorModule.training_step
-    runs: list[DetectorModule] = []
-
-    def stopping(self: DetectorModule, batch: dict[str, torch.Tensor], batch_idx: int) -> object:
-        if not any(self is run for run in runs):
-            runs.append(self)
-        if len(runs) == 3 and self.trainer.current_epoch == epoch:
-            raise StoppedError
-        return step(self, batch, batch_idx)
-
-    return stopping
 
 
 def test_companions_are_learned_from_and_their_people_are_remembered(
@@ -384,40 +292,6 @@ def test_an_initialisation_that_does_not_suit_the_network_is_refused(
 
 
 # --- what each epoch is judged on -----------------------------------------------------------
-
-
-def many_scans() -> list[Scan]:
-    rows: list[Scan] = []
-    for generator, count in (("", 60), ("rare", 4), ("usual", 40), ("frequent", 400)):
-        label = Label.FAKE if generator else Label.REAL
-        for side in ("train", "validation", "test"):
-            rows += [
-                a_scan(f"{generator}{side}{i}.png", label=label, generator=generator, side=side)
-                for i in range(count)
-            ]
-    return rows
-
-
-def test_each_generator_has_its_share_of_the_validation_scans_and_reals_have_two() -> None:
-    """A generator with few fakes is left out, since its AUC would jump by chance."""
-    chosen = validation_subset(many_scans(), system_config(validation_scans=100))
-
-    assert {s.side for s in chosen} == {"validation"}
-    assert Counter(s.generator for s in chosen) == {
-        "": 50,
-        "usual": 25,
-        "frequent": 25,
-    }
-    assert len({s.path for s in chosen}) == len(chosen)
-
-
-def test_the_validation_scans_are_the_same_every_time() -> None:
-    config = system_config(validation_scans=100)
-
-    assert validation_subset(many_scans(), config) == validation_subset(many_scans(), config)
-    assert validation_subset(many_scans(), config) != validation_subset(
-        many_scans(), system_config(validation_scans=100, seed=9)
-    )
 
 
 def test_a_loss_on_cells_is_refused_for_a_network_whose_cells_mean_nothing_alone(

@@ -1,0 +1,42 @@
+"""Which scans judge an epoch."""
+
+from collections import Counter
+
+from app.detection.labels import Label
+from tests.training.lab import a_scan, system_config
+from training.classifiers.loading import validation_subset
+from training.data.manifest import Scan
+
+
+def many_scans() -> list[Scan]:
+    rows: list[Scan] = []
+    for generator, count in (("", 60), ("rare", 4), ("usual", 40), ("frequent", 400)):
+        label = Label.FAKE if generator else Label.REAL
+        for side in ("train", "validation", "test"):
+            rows += [
+                a_scan(f"{generator}{side}{i}.png", label=label, generator=generator, side=side)
+                for i in range(count)
+            ]
+    return rows
+
+
+def test_each_generator_has_its_share_of_the_validation_scans_and_reals_have_two() -> None:
+    """A generator with few fakes is left out, since its AUC would jump by chance."""
+    chosen = validation_subset(many_scans(), system_config(validation_scans=100))
+
+    assert {s.side for s in chosen} == {"validation"}
+    assert Counter(s.generator for s in chosen) == {
+        "": 50,
+        "usual": 25,
+        "frequent": 25,
+    }
+    assert len({s.path for s in chosen}) == len(chosen)
+
+
+def test_the_validation_scans_are_the_same_every_time() -> None:
+    config = system_config(validation_scans=100)
+
+    assert validation_subset(many_scans(), config) == validation_subset(many_scans(), config)
+    assert validation_subset(many_scans(), config) != validation_subset(
+        many_scans(), system_config(validation_scans=100, seed=9)
+    )
