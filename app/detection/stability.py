@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app.detection.card import ArchitectureSpec
 from app.detection.labels import Verdict
 from app.detection.verdict import StabilityFinding
 
@@ -61,6 +62,12 @@ VARIANTS: Mapping[str, Callable[[Square], Square]] = MappingProxyType(
     }
 )
 """What is tried, by name."""
+
+
+def variants_for(architecture: ArchitectureSpec) -> Mapping[str, Callable[[Square], Square]]:
+    """Return what is tried with a network: no mirror image where it looks at that anyway."""
+    sees_mirrored = architecture.arguments.get("mirrored", False)
+    return {n: vary for n, vary in VARIANTS.items() if not (sees_mirrored and vary is mirrored)}
 
 
 def turns(probability: float, variant: float, threshold: float) -> bool:

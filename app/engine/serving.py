@@ -19,7 +19,7 @@ from app.detection.labels import Verdict
 from app.detection.preprocessing import square_to_scan, to_square
 from app.detection.reasons import reasons_for
 from app.detection.spec import modality as spec_of
-from app.detection.stability import VARIANTS, assess, settled
+from app.detection.stability import assess, settled, variants_for
 from app.detection.verdict import Finding, GateFinding, StabilityFinding
 from app.detection.weights import active_checkpoint, checkpoint, load_detector
 from app.engine.backends import Backend, Machine, make_backend
@@ -132,15 +132,16 @@ class Serving:
             reading: What the network said of it.
         """
         grey = square.numpy()
-        read = self._read(torch.from_numpy(vary(grey)) for vary in VARIANTS.values())
+        variants = variants_for(self.card.architecture)
+        read = self._read(torch.from_numpy(vary(grey)) for vary in variants.values())
         probabilities = {
             name: variant.probability
-            for name, variant in zip(VARIANTS, read, strict=True)
+            for name, variant in zip(variants, read, strict=True)
             if variant is not None
         }
         found = assess(reading.probability, probabilities, self.card.operating_point.threshold)
         # A variant without a number confirms nothing.
-        return found if len(probabilities) == len(VARIANTS) else replace(found, is_stable=False)
+        return found if len(probabilities) == len(variants) else replace(found, is_stable=False)
 
     def _read(self, squares: Iterable[Tensor]) -> list[Reading | None]:
         """Let the network read scans ``[S, S]``; None for one whose result is not a number."""

@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from app.detection.labels import Verdict
 from app.detection.preprocessing import normalise, to_square
-from app.detection.stability import VARIANTS, turns
+from app.detection.stability import turns, variants_for
 from app.detection.verdict import OperatingPoint
 from app.detection.weights import LoadedDetector
 from training.data.images import read_grey
@@ -88,7 +88,8 @@ def judge(detector: LoadedDetector, scans: Sequence[Scan]) -> list[Judged]:
 def _judged(detector: LoadedDetector, scan: Scan) -> Judged:
     preprocessing, point = detector.card.preprocessing, detector.card.operating_point
     square = to_square(read_grey(scan.path), preprocessing.image_size).numpy()
-    squares = {ITSELF: square} | {name: vary(square) for name, vary in VARIANTS.items()}
+    variants = variants_for(detector.card.architecture)
+    squares = {ITSELF: square} | {name: vary(square) for name, vary in variants.items()}
     probabilities = {}
     for name, variant in squares.items():
         with torch.inference_mode():
@@ -105,7 +106,7 @@ def _judged(detector: LoadedDetector, scan: Scan) -> Judged:
 
 def try_rules(judged: Sequence[Judged], point: OperatingPoint) -> Iterator[Tried]:
     """Yield what each rule does, with each variant alone and with ever more of them."""
-    names = list(VARIANTS)
+    names = [name for name in judged[0].probabilities if name != ITSELF]
     choices = [c for size in range(1, len(names) + 1) for c in combinations(names, size)]
     for rule in RULES:
         for choice in choices:

@@ -48,11 +48,15 @@ class Detector(nn.Module):
         sharpness: ``r`` above, not negative; 0 takes the mean.
         background_level: Logit to which lower backgrounds are raised, about the highest one of
             authentic scans; None leaves the cells as they are.
+        mirrored: Whether a whole scan is judged together with its mirror image, by the mean of both
+            in each cell: two looks err less than one. In training each crop is looked at once.
     """
 
     cells_judge_alone: ClassVar[bool] = True
 
-    def __init__(self, *, sharpness: float, background_level: float | None = None) -> None:
+    def __init__(
+        self, *, sharpness: float, background_level: float | None = None, mirrored: bool = False
+    ) -> None:
         super().__init__()
         if not (math.isfinite(sharpness) and sharpness >= 0):
             raise ValueError(f"sharpness must be 0 or greater, got {sharpness}")
@@ -60,6 +64,7 @@ class Detector(nn.Module):
             raise ValueError(f"background_level must be a finite number, got {background_level}")
         self.sharpness = sharpness
         self.background_level = background_level
+        self.mirrored = mirrored
 
     def evidence(self, images: Tensor) -> Tensor:
         """Return the logit of each cell, shape ``[B, h, w]``, for images ``[B, 3, S, S]``."""
@@ -67,11 +72,17 @@ class Detector(nn.Module):
 
     def forward(self, images: Tensor) -> DetectorOutput:
         """Return logits and evidence for normalised images, float, shape ``[B, 3, S, S]``."""
-        evidence = self.evidence(images)
+        evidence = self._cells(images)
         if self.background_level is not None and not self.training:
             below = self.background_level - _background(evidence, images)
             evidence = evidence + below.clamp(min=0)
         return DetectorOutput(logits=self.pool(evidence), evidence=evidence)
+
+    def _cells(self, images: Tensor) -> Tensor:
+        if self.training or not self.mirrored:
+            return self.evidence(images)
+        seen, mirrored = self.evidence(torch.cat([images, images.flip(-1)])).chunk(2)
+        return (seen + mirrored.flip(-1)) / 2
 
     def pool(self, evidence: Tensor) -> Tensor:
         """Return the scans' logits ``[B]`` for cells ``[B, h, w]``."""

@@ -73,6 +73,7 @@ class EfficientNetB4(Detector):
         dropout: Share of features that are zeroed in training, in [0, 1).
         sharpness: Of the pooling, see ``Detector``.
         background_level: See ``Detector``.
+        mirrored: See ``Detector``.
     """
 
     def __init__(
@@ -82,8 +83,9 @@ class EfficientNetB4(Detector):
         dropout: float,
         sharpness: float,
         background_level: float | None = None,
+        mirrored: bool = False,
     ) -> None:
-        super().__init__(sharpness=sharpness, background_level=background_level)
+        super().__init__(sharpness=sharpness, background_level=background_level, mirrored=mirrored)
         if image_size <= 0 or image_size % STRIDE:
             raise ValueError(f"image_size must be a multiple of {STRIDE}, got {image_size}")
         self.trunk = EfficientNet.from_name(
@@ -120,6 +122,7 @@ def efficientnet_b4(
     dropout: float = 0.2,
     sharpness: float = 0.0,
     background_level: float | None = None,
+    mirrored: bool = False,
 ) -> EfficientNetB4:
     """Build EfficientNet-B4 (17.6 million parameters with this head)."""
     return EfficientNetB4(
@@ -127,4 +130,5 @@ def efficientnet_b4(
         dropout=dropout,
         sharpness=sharpness,
         background_level=background_level,
+        mirrored=mirrored,
     )

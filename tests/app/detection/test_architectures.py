@@ -243,6 +243,36 @@ def test_an_impossible_background_is_refused(level: float) -> None:
         small("efficientnet_b4", background_level=level)
 
 
+class Sided(Detector):
+    """Its cells are the means of four by four pixels, less the ones right of them."""
+
+    def evidence(self, images: Tensor) -> Tensor:
+        cells = functional.avg_pool2d(images[:, 0], 4)
+        return cells - cells.roll(-1, 2)
+
+
+def test_a_scan_and_its_mirror_image_are_judged_as_one() -> None:
+    network, once = Sided(sharpness=3.0, mirrored=True).eval(), Sided(sharpness=3.0).eval()
+    images = torch.rand(3, 3, 36, 36, generator=torch.Generator().manual_seed(3))
+
+    output, mirrored = network(images), network(images.flip(-1))
+
+    assert torch.allclose(output.logits, mirrored.logits, atol=1e-6)
+    assert torch.allclose(output.evidence, mirrored.evidence.flip(-1), atol=1e-6)
+    wanted = (once(images).evidence + once(images.flip(-1)).evidence.flip(-1)) / 2
+    assert torch.allclose(output.evidence, wanted, atol=1e-6)
+    assert torch.equal(network.pool(output.evidence), output.logits)
+    assert not torch.allclose(output.evidence, once(images).evidence, atol=1e-2)
+
+
+def test_in_training_each_crop_is_looked_at_once() -> None:
+    images = torch.rand(3, 3, 36, 36, generator=torch.Generator().manual_seed(3))
+
+    learning = Sided(sharpness=3.0, mirrored=True).train()(images)
+
+    assert torch.equal(learning.evidence, Sided(sharpness=3.0)(images).evidence)
+
+
 # --- EfficientNet-B4 ------------------------------------------------------------------------
 
 

@@ -1,8 +1,17 @@
 import numpy as np
 import pytest
 
+from app.detection.card import ArchitectureSpec
 from app.detection.labels import Verdict
-from app.detection.stability import VARIANTS, assess, mirrored, settled, shifted, turns
+from app.detection.stability import (
+    VARIANTS,
+    assess,
+    mirrored,
+    settled,
+    shifted,
+    turns,
+    variants_for,
+)
 from tests.factories import make_grey
 
 SQUARE = make_grey(96, 96, seed=4)
@@ -54,6 +63,14 @@ def test_a_verdict_turns_at_the_threshold(
     probability: float, variant: float, *, expected: bool
 ) -> None:
     assert turns(probability, variant, 0.5) is expected
+
+
+def test_a_network_that_looks_at_mirror_images_anyway_is_not_asked_about_them() -> None:
+    once = ArchitectureSpec(name="efficientnet_b4", arguments={"mirrored": False})
+    both = ArchitectureSpec(name="efficientnet_b4", arguments={"mirrored": True})
+
+    assert variants_for(once) == VARIANTS
+    assert set(variants_for(both)) == set(VARIANTS) - {"mirrored"}
 
 
 def test_one_variant_that_turns_is_enough_to_withdraw_a_verdict() -> None:

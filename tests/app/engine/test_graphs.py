@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from app.detection.architectures import Detector, build
+from app.detection.card import ArchitectureSpec
 from app.engine import graphs as graphs_module
 from app.engine.backends import BatchOutput, CpuBackend, GreyReader, Machine, make_backend
 from app.engine.graphs import (
@@ -71,6 +72,32 @@ def test_a_graph_is_exported_once_and_read_back_later(tmp_path: Path, exports: l
     assert np.array_equal(said(first).logits, said(second).logits)
     assert said(second).device == "cpu (openvino)"
     assert stored(tmp_path).stat().st_mode & 0o077 == 0
+
+
+def test_the_graph_of_a_network_that_sees_mirror_images_says_what_the_network_says(
+    tmp_path: Path,
+) -> None:
+    arguments = {"image_size": 64, "sharpness": 1.0, "mirrored": True}
+    spec = ArchitectureSpec(name="efficientnet_b4", arguments=arguments)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        both = build(spec).eval()
+    square = known_square(64)
+
+    graph = make_backend(both, make_card(architecture=spec), on(tmp_path))
+
+    assert isinstance(graph, GraphBackend)
+    expected, found, mirrored = (
+        backend.run(image[None])
+        for backend, image in (
+            (CpuBackend(GreyReader(both, make_card().preprocessing)), square),
+            (graph, square),
+            (graph, square.flip(-1)),
+        )
+    )
+    assert np.allclose(found.logits, expected.logits, atol=1e-3)
+    assert np.allclose(found.evidence, expected.evidence, atol=1e-3)
+    assert np.allclose(mirrored.evidence[..., ::-1], found.evidence, atol=1e-3)
 
 
 def test_other_weights_or_another_size_have_a_graph_of_their_own(

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from app.detection.card import ArchitectureSpec
 from app.detection.labels import Verdict
 from app.detection.preprocessing import normalise, preprocess
 from app.detection.stability import VARIANTS
@@ -219,6 +220,20 @@ def test_a_verdict_is_tried_on_variants_of_the_scan(tmp_path: Path) -> None:
     assert finding.stability.is_stable
 
 
+def test_a_network_that_sees_mirror_images_tries_the_other_variants(tmp_path: Path) -> None:
+    spec = ArchitectureSpec(
+        name="efficientnet_b4", arguments={"image_size": 64, "sharpness": 1.0, "mirrored": True}
+    )
+    point = operating_point_for(Verdict.FAKE)
+    publish_tiny_weights(tmp_path, "lung_ct", architecture=spec, operating_point=point)
+
+    finding = judged(load_serving(tmp_path, "lung_ct", ON_CPU)).finding
+
+    assert finding.stability is not None
+    assert set(finding.stability.probabilities) == set(VARIANTS) - {"mirrored"}
+    assert finding.stability.is_stable
+
+
 def test_a_scan_without_a_verdict_is_not_tried(tmp_path: Path) -> None:
     point = operating_point_for(Verdict.INCONCLUSIVE)
     publish_tiny_weights(tmp_path, "lung_ct", operating_point=point)
@@ -238,7 +253,7 @@ def test_a_verdict_that_a_variant_turns_is_withdrawn(
     before = judged(plain).finding.probability_fake
     assert before is not None
     # Between what the network says of the scan and of its negative there is room for a threshold.
-    monkeypatch.setattr("app.engine.serving.VARIANTS", {"negative": lambda square: 1 - square})
+    monkeypatch.setattr("app.detection.stability.VARIANTS", {"negative": lambda square: 1 - square})
     negative = plain.judge([plain.prepare(1 - scan)])[0]
     assert negative is not None
     after = negative.finding.probability_fake
@@ -262,7 +277,9 @@ def test_a_variant_without_a_number_confirms_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serving = gated(tmp_path, lets_pass=True)
-    monkeypatch.setattr("app.engine.serving.VARIANTS", {"broken": lambda square: square * np.nan})
+    monkeypatch.setattr(
+        "app.detection.stability.VARIANTS", {"broken": lambda square: square * np.nan}
+    )
 
     finding = judged(serving).finding
 
