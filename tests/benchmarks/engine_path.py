@@ -2,7 +2,7 @@
 
 The recipe runs the network once. So the engine's path is compared with one run too: decode,
 transform, network with heatmap, verdict. What the gate and the stability check add (four more
-runs) is given in bare runs of the network.
+runs, or three where the network looks at mirror images anyway) is given in bare runs of the network.
 """
 
 import tempfile
