@@ -2,7 +2,8 @@
 
 The recipe runs the network once. So the engine's path is compared with one run too: decode,
 transform, network with heatmap, verdict. What the gate and the stability check add (four more
-runs, or three where the network looks at mirror images anyway) is given in bare runs of the network.
+runs, or three of a network that looks at mirror images anyway) is given in bare runs of the
+network.
 """
 
 import tempfile
