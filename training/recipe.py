@@ -152,10 +152,9 @@ class PhaseConfig:
             fine-tuning of zero-shot models", CVPR 2022, https://arxiv.org/abs/2109.01903. Not for
             the first phase, before which nothing was learned.
         companion_share: Share of the pairs that come from the system's companions, in [0, 1).
-        members: So many networks, at least 1, learn in this phase from the
-            same weights and each from other draws; it ends with the mean of their weights.
-            Wortsman et al., "Model soups", ICML 2022, https://arxiv.org/abs/2203.05482. One in the
-            first phase.
+        members: So many networks, at least 1, learn in this phase from the same weights and each
+            from other draws; it ends with the mean of their weights. Wortsman et al., "Model
+            soups", ICML 2022, https://arxiv.org/abs/2203.05482. One in the first phase.
     """
 
     epochs: int
