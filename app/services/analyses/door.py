@@ -1,10 +1,13 @@
 """The way to the engine's queue: whoever would find it full is told so at once."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from threading import Lock
 
 from app.engine.protocol import Engine
+
+Entering = Callable[[], AbstractContextManager[None]]
+"""Opens the block in which a scan goes from the way into the queue; others wait meanwhile."""
 
 
 class Door:
@@ -20,7 +23,7 @@ class Door:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._lock = Lock()
-        self._on_the_way = 0
+        self._on_the_way: set[object] = set()
 
     def check(self) -> None:
         """Check that a scan which came now would find a place, before its body is even read.
@@ -29,21 +32,39 @@ class Door:
             QueueFullError: It would not.
             EngineStoppedError: The engine has been stopped.
         """
-        self._engine.check_room(self._on_the_way + 1)
+        with self._lock:
+            self._check()
 
     @contextmanager
-    def passage(self) -> Iterator[None]:
-        """Keep a place in the queue free for a scan while it is prepared and submitted.
+    def passage(self) -> Iterator[Entering]:
+        """Keep a place in the queue free for a scan while it is prepared.
+
+        Submit it within ``with entering():``, where ``entering`` is what this gives. Whoever asks
+        for room waits meanwhile, so no scan takes two places: one in the queue and the one kept
+        free.
 
         Raises:
             QueueFullError: There will be none.
             EngineStoppedError: The engine has been stopped.
         """
+        place = object()
+
+        @contextmanager
+        def entering() -> Iterator[None]:
+            with self._lock:
+                try:
+                    yield
+                finally:
+                    self._on_the_way.discard(place)
+
         with self._lock:
-            self._engine.check_room(self._on_the_way + 1)
-            self._on_the_way += 1
+            self._check()
+            self._on_the_way.add(place)
         try:
-            yield
+            yield entering
         finally:
             with self._lock:
-                self._on_the_way -= 1
+                self._on_the_way.discard(place)
+
+    def _check(self) -> None:
+        self._engine.check_room(len(self._on_the_way) + 1)

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from threading import Event, Lock
@@ -24,6 +24,7 @@ from app.errors import (
     VeriscanError,
 )
 from app.records import Analysis, AnalysisStatus
+from app.services.analyses.door import Entering
 from app.services.audit import AuditService
 from app.services.decoding import pictures
 from app.storage.analyses import AnalysisStore
@@ -84,13 +85,16 @@ class JudgingService:
         self.adjusted: Callable[[str, Judgement], Judgement] = lambda _modality, judged: judged
         self._recorder = ThreadPoolExecutor(1, thread_name_prefix="veriscan-recorder")
 
-    def begin(self, analysis: Analysis, grey: NDArray[np.float32]) -> None:
+    def begin(
+        self, analysis: Analysis, grey: NDArray[np.float32], *, entering: Entering = nullcontext
+    ) -> None:
         """Queue a scan whose analysis is stored; returns at once.
 
         Args:
             analysis: As stored.
             grey: Grey values, float32 in [0, 1], shape ``[H, W]``, as its stored picture gives
                 them, so that it is judged the same after a restart.
+            entering: Opens the block in which it enters the engine's queue.
 
         Raises:
             EngineError: The engine does not take it; the analysis is as it was.
@@ -98,9 +102,10 @@ class JudgingService:
         with self._lock:
             run = self._runs.setdefault(analysis.id, _Run())
         try:
-            run.future = self._engine.submit(
-                analysis.modality, grey, override_gate=analysis.override_gate
-            )
+            with entering():
+                run.future = self._engine.submit(
+                    analysis.modality, grey, override_gate=analysis.override_gate
+                )
         except BaseException:
             self.let_go(analysis.id)
             raise

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID, uuid4
 
 import numpy as np
@@ -129,9 +130,9 @@ class ScanReceiver:
 
     def submit(self, user: User, file: ScanFile) -> Analysis:
         """Take a scan in and queue it; see ``AnalysisService.submit``."""
-        with self._door.passage(), self._decoding.turn_of(user.id):
+        with self._door.passage() as entering, self._decoding.turn_of(user.id):
             scan = only_frame(self._decoded(file))
-            return self._taken_in(user, file, scan, self._judging.begin)
+            return self._taken_in(user, file, scan, partial(self._judging.begin, entering=entering))
 
     def accept(self, user: User, file: ScanFile) -> AcceptedScan:
         """Take a scan in however long the line is; see ``AnalysisService.accept``."""

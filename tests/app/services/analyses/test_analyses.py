@@ -170,6 +170,27 @@ def test_a_modality_without_weights_is_unavailable(
     services.stop()
 
 
+def test_a_submitted_scan_takes_one_place_while_it_is_still_being_recorded(
+    settings: Settings,
+    engine: InProcessEngine,
+    passwords: PasswordService,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    services = services_of_owner(settings, HeldEngine(engine, capacity=2), passwords)
+    recorded = []
+
+    def record(event: str, **_fields: object) -> None:
+        services.analyses.check_room()
+        recorded.append(event)
+
+    monkeypatch.setattr(services.audit, "record", record)
+
+    services.analyses.submit(OWNER, "lung_ct", png_bytes())
+
+    assert recorded == ["analysis.submitted"]
+    services.stop()
+
+
 def test_a_full_queue_leaves_nothing_behind(
     settings: Settings, engine: InProcessEngine, passwords: PasswordService
 ) -> None:

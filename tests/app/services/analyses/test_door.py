@@ -7,6 +7,7 @@ from app.engine.engine import InProcessEngine
 from app.errors import QueueFullError
 from app.services.analyses.door import Door
 from tests.app.services.conftest import HeldEngine
+from tests.factories import make_grey
 
 
 def test_no_more_are_on_the_way_than_the_queue_has_places(engine: InProcessEngine) -> None:
@@ -40,3 +41,16 @@ def test_who_has_passed_or_failed_leaves_the_place_to_the_next(engine: InProcess
         raise ValueError("unreadable")
     with door.passage(), pytest.raises(QueueFullError), door.passage():
         pass
+
+
+def test_a_scan_that_is_submitted_takes_one_place_and_never_two(engine: InProcessEngine) -> None:
+    held = HeldEngine(engine, capacity=2)
+    door = Door(held)
+
+    with ThreadPoolExecutor(1) as threads, door.passage() as entering:
+        with entering():
+            held.submit("lung_ct", make_grey())
+            next_one = threads.submit(door.check)
+            with pytest.raises(TimeoutError):
+                next_one.result(timeout=0.2)  # it is not counted while one goes in
+        next_one.result(timeout=20)

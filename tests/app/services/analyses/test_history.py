@@ -34,10 +34,10 @@ def test_a_user_who_is_deleted_during_an_upload_leaves_nothing(
     owner, _, name = moment.rpartition(".")
     act: Callable[..., Any] = attrgetter(moment)(services)
 
-    def act_after_the_user_is_gone(*arguments: Any) -> Any:
+    def act_after_the_user_is_gone(*arguments: Any, **named: Any) -> Any:
         if services.accounts.find(alice.id):
             services.accounts.delete(alice.id)
-        return act(*arguments)
+        return act(*arguments, **named)
 
     monkeypatch.setattr(attrgetter(owner)(services), name, act_after_the_user_is_gone)
 

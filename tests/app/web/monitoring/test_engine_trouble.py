@@ -82,8 +82,7 @@ def test_no_scan_is_lost_when_the_gpu_has_too_little_memory(
     monkeypatch.setattr(engine_module, "_settled", lambda _wanted: CUDA)
     certain = operating_point_for(Verdict.FAKE)  # so that variants are tried, eight at a time
     publish_tiny_weights(tmp_path / "weights", "lung_ct", operating_point=certain)
-    # For a moment a scan counts as on its way and as waiting, so a queue of SCANS can seem full.
-    engine = InProcessEngine(tmp_path / "weights", max_queue=4 * SCANS, max_batch=MAX_BATCH)
+    engine = InProcessEngine(tmp_path / "weights", max_queue=SCANS, max_batch=MAX_BATCH)
     app = make_app(engine)
     script = script_of(app, make_user(app.extensions["veriscan"], "alice"))
     pictures = [png_bytes(make_grey(seed=seed)) for seed in range(SCANS)]
