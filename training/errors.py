@@ -109,6 +109,16 @@ class StaleRunError(TrainingError):
         )
 
 
+class BusyRunError(TrainingError):
+    """Another process is at work in a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"Another process is training in {folder}. Wait for it or stop it; members of a phase "
+            "learn side by side with `--member`, each number in one process."
+        )
+
+
 class CellLossError(TrainingError):
     """A loss on single cells was asked for, but the network's cells mean nothing alone."""
 

@@ -1,11 +1,14 @@
 """Where the stages keep what they make, below one folder that git ignores."""
 
+import fcntl
 import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from training.errors import StaleRunError
+from training.errors import BusyRunError, StaleRunError
 
 DEFAULT_RUNS_DIR = Path("runs")
 
@@ -30,6 +33,33 @@ def claim(folder: Path, *settings: object) -> None:
         write_whole(mark, f"{digest}\n".encode())
     elif mark.read_text(encoding="utf-8").strip() != digest:
         raise StaleRunError(folder)
+
+
+@contextmanager
+def held_alone(locks: Iterable[Path]) -> Iterator[None]:
+    """Keep other processes off what these locks stand for, until the body or the process ends.
+
+    POSIX locks: a loader's worker does not inherit them, so none outlives the process it works for.
+
+    Args:
+        locks: Their empty files, which stay; removing one would let two in.
+
+    Raises:
+        BusyRunError: Another process holds one.
+    """
+    with ExitStack() as held:
+        for lock in locks:
+            file = held.enter_context(lock.open("a"))
+            try:
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError) as error:  # both are allowed by POSIX
+                raise BusyRunError(lock.parent) from error
+        yield
+
+
+def is_first_process() -> bool:
+    """Tell whether this is the first of the processes that train one network together."""
+    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
 
 
 def is_plain_name(name: str) -> bool:
@@ -87,6 +117,10 @@ class SystemPaths:
     def initialisation(self) -> Path:
         """Where the first weights came from, in words."""
         return self.root / "initialisation.txt"
+
+    def member_lock(self, member: int) -> Path:
+        """Held by the process that trains a member of the phases."""
+        return self.root / f"member{member}.lock"
 
     def phase_dir(self, phase: int, member: int = 0) -> Path:
         """Lightning's checkpoints of one member of a phase, from which a stopped run resumes."""

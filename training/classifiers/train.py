@@ -39,7 +39,7 @@ from training.data.selection import scans_for
 from training.data.splits import COMPANION, check_no_leak
 from training.errors import CellLossError
 from training.people import remember_people, require_strangers
-from training.runs import SystemPaths, claim, write_whole
+from training.runs import SystemPaths, claim, held_alone, is_first_process, write_whole
 
 __all__ = [
     "FINISHED_FILE",
@@ -86,12 +86,26 @@ def train(
         InitialisationError: The weights to begin with cannot be had.
         StaleRunError: A run with other settings left its files here.
         LearnedFromError: The run learned from somebody who stands on another side by now.
+        BusyRunError: Another process trains the same, of this run.
     """
     trained_here = [members_of(config, n, member) for n in range(len(config.phases))]
     claim(paths.root, config.learned_from)
     require_strangers(paths.root, scans)
     if paths.best_checkpoint.exists():
         return paths.best_checkpoint
+    members = {one for trained in trained_here for one in trained}
+    locks = map(paths.member_lock, sorted(members)) if is_first_process() else ()
+    with held_alone(locks):
+        return _trained(config, scans, paths, hardware, trained_here)
+
+
+def _trained(
+    config: SystemConfig,
+    scans: Sequence[Scan],
+    paths: SystemPaths,
+    hardware: Hardware,
+    trained_here: Sequence[Sequence[int]],
+) -> Path:
     lightning.seed_everything(config.seed, verbose=False)
     network = build(config.architecture)
     if config.cell_loss and not network.cells_judge_alone:

@@ -1,6 +1,5 @@
 """``train``: a system learns."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from training.commands.options import (
     system_option,
     workers_option,
 )
-from training.runs import dataset_paths, system_paths
+from training.runs import dataset_paths, is_first_process, system_paths
 
 
 @click.command()
@@ -78,5 +77,5 @@ def command(
         if published is not None and after_phases is not None and not member:
             take_up(card_path(published), config, paths, phases=after_phases)
     best = stage.train(config, scans, paths, hardware, member=member)
-    if os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0":
+    if is_first_process():
         click.echo(f"Best checkpoint: {best}{' (of a finished run)' if was_finished else ''}")

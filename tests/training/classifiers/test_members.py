@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from multiprocessing import get_context
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,8 @@ from training.classifiers.members import members_of
 from training.classifiers.module import DetectorModule
 from training.classifiers.train import FINISHED_FILE, NETWORK_PREFIX, Hardware, train
 from training.data.manifest import Scan
-from training.errors import MemberError
-from training.runs import SystemPaths
+from training.errors import BusyRunError, MemberError
+from training.runs import SystemPaths, held_alone
 
 
 class StoppedError(Exception):
@@ -124,6 +125,35 @@ def test_members_trained_side_by_side_end_as_those_trained_one_after_the_other(
 
     assert [process.exitcode for process in processes] == [0, 0]
     assert paths.best_checkpoint.read_bytes() == alone.read_bytes()
+
+
+@pytest.mark.parametrize(("taken", "member"), [(0, None), (1, None), (1, 1)])
+def test_a_member_that_another_process_trains_is_refused_until_that_ends(
+    scans: list[Scan], tmp_path: Path, taken: int, member: int | None
+) -> None:
+    config = system_config(
+        phases=[a_phase(epochs=1, steps_per_epoch=1), a_phase(epochs=1, members=2)]
+    )
+    paths = SystemPaths(tmp_path)
+    spawn = get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    other = spawn.Process(target=hold, args=(paths.member_lock(taken), theirs), daemon=True)
+    other.start()
+    assert ours.recv() == "held"
+
+    with pytest.raises(BusyRunError, match="Another process is training"):
+        train(config, scans, paths, Hardware(), member=member)
+    other.kill()
+    other.join()
+
+    assert not list(tmp_path.glob("phase*"))
+    assert train(config, scans, paths, Hardware()).exists()
+
+
+def hold(lock: Path, told: Connection) -> None:
+    with held_alone([lock]):
+        told.send("held")
+        told.recv()
 
 
 def test_a_process_trains_its_own_member_of_the_phases_that_have_it() -> None:
