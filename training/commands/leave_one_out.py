@@ -41,6 +41,13 @@ if TYPE_CHECKING:
     help="Leave out the scans of this source; may be repeated.",
 )
 @click.option("--every-source", is_flag=True, help="Leave out each source in turn.")
+@click.option(
+    "--max-judged-scans",
+    "judged",
+    type=click.IntRange(1),
+    help="Calibrate and test on at most so many authentic scans of each side, and fakes of each "
+    "generator on it; training sees them all. `publish` does not take such figures.",
+)
 @workers_option
 @accelerator_option
 @accept_shortcut_option
@@ -69,6 +76,7 @@ def command(system: str, runs_dir: Path, **options: Any) -> None:
         scans=scans,
         paths=system_paths(runs_dir, config.name),
         hardware=Hardware(workers=options["workers"], accelerator=options["accelerator"]),
+        judged=options["judged"],
     )
     with redirect_stdout(sys.stderr):  # progress bars; the figures alone go to stdout
         found = leave_out(experiment, _turns(experiment, options))

@@ -17,7 +17,7 @@ from training.candidate import Candidate
 from training.classifiers.train import Hardware, train
 from training.config import DatasetConfig, SystemConfig
 from training.data.manifest import Scan, on_side
-from training.data.selection import scans_for
+from training.data.selection import scans_for, thinned
 from training.data.splits import COMPANION
 from training.errors import TooFewScansError
 from training.evaluation.left_out import (
@@ -89,6 +89,9 @@ class Experiment:
         scans: The whole data set.
         paths: Of the system's run; the turns lie below it.
         hardware: What each training may use.
+        judged: At most so many authentic scans of the validation and of the test side, and fakes
+            of each generator on it, are judged; None for all. A fake is judged beside the scan
+            that it was made from.
     """
 
     config: SystemConfig
@@ -96,6 +99,16 @@ class Experiment:
     scans: Sequence[Scan]
     paths: SystemPaths
     hardware: Hardware
+    judged: int | None = None
+
+    def divided(self, turn: Turn) -> list[Scan]:
+        """Return the scans to train, to calibrate and to test on in a turn."""
+        scans = turn.divided(scans_for(self.config, self.scans))
+        if self.judged is None:
+            return scans
+        held_out = [s for s in scans if s.side in ("validation", "test")]
+        spared = set(held_out).difference(thinned(held_out, self.judged, seed=self.config.seed))
+        return [s for s in scans if s not in spared]
 
     def generators(self) -> list[str]:
         """Return the generators that can be left out: with fakes to train on and to test on.
@@ -140,6 +153,9 @@ def leave_out(experiment: Experiment, turns: Sequence[Turn]) -> LeftOut:
     write_left_out(experiment.paths, found)
     for turn in turns:
         figures = {turn.name: _take(experiment, turn)}
+        # Another process may have finished a turn meanwhile. If two finish at once one is missing
+        # in the file until the next command, which finds the turn's own figures.
+        found = _so_far(experiment)
         if turn.kind == "generator":
             found = replace(found, generators={**found.generators, **figures})
         elif turn.kind == "source":
@@ -167,7 +183,7 @@ def _check(experiment: Experiment, turn: Turn) -> None:
 def _take(experiment: Experiment, turn: Turn) -> dict[str, Estimate]:
     """Return the figures of one turn, from its file or from training."""
     config = experiment.config
-    scans = turn.divided(scans_for(config, experiment.scans))
+    scans = experiment.divided(turn)
     folder = experiment.paths.root / "leave_one_out" / f"{turn.kind}-{turn.name}"
     claim(folder, turn, config.learned_from, digest(scans))
     file = folder / "figures.json"
@@ -194,7 +210,7 @@ def _measure(candidate: Candidate, turn: Turn) -> dict[str, Estimate]:
 
 def _so_far(experiment: Experiment) -> LeftOut:
     """Return what stands in the file, if it was made with these settings and scans."""
-    current = made_with(experiment.config, experiment.scans)
+    current = made_with(experiment.config, experiment.scans, experiment.judged)
     empty = LeftOut(system=experiment.config.name, made_with=current)
     file = left_out_file(experiment.paths)
     found = read_left_out(file) if file.exists() else empty

@@ -68,9 +68,16 @@ class LeftOut:
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def made_with(config: SystemConfig, scans: Sequence[Scan]) -> str:
-    """Return a hash of what figures were measured with: the settings, and which scans there are."""
-    return digest(scans, config.learned_from)
+def made_with(config: SystemConfig, scans: Sequence[Scan], judged: int | None = None) -> str:
+    """Return a hash of what figures were measured with.
+
+    Args:
+        config: Of the system.
+        scans: The whole data set.
+        judged: Bound on the scans that were judged, if there was one.
+    """
+    bound = () if judged is None else (judged,)
+    return digest(scans, config.learned_from, *bound)
 
 
 def digest(scans: Sequence[Scan], *settings: object) -> str:

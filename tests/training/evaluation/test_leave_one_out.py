@@ -1,4 +1,5 @@
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,15 @@ from training.classifiers.train import Hardware
 from training.data.manifest import Scan, on_side
 from training.data.splits import COMPANION
 from training.errors import ManifestError, TooFewScansError
+from training.evaluation import leave_one_out
 from training.evaluation.leave_one_out import Experiment, Turn, leave_out
-from training.evaluation.left_out import LeftOut, left_out_file, read_left_out, write_left_out
+from training.evaluation.left_out import (
+    LeftOut,
+    left_out_file,
+    made_with,
+    read_left_out,
+    write_left_out,
+)
 from training.minimums import figures_on_file
 from training.runs import SystemPaths
 
@@ -141,6 +149,24 @@ def test_fakes_that_only_teach_have_no_turn(
     assert make(scans=teaching).generators() == ["square"]
 
 
+def test_fewer_scans_may_be_judged_than_are_learned_from(
+    make: Callable[..., Experiment], scans: list[Scan]
+) -> None:
+    every = make().divided(WITHOUT_SQUARE)
+
+    fewer = make(judged=4).divided(WITHOUT_SQUARE)
+
+    assert on_side(fewer, "train") == on_side(every, "train")
+    for side, generators in {"validation": ["", "blocks"], "test": ["", "square"]}.items():
+        judged = on_side(fewer, side)
+        reals = {str(s.path.resolve()) for s in judged if s.label is Label.REAL}
+        counts = Counter(s.generator for s in judged)
+        assert sorted(counts) == generators
+        assert counts[""] == 4
+        assert max(counts.values()) == 4
+        assert {s.origin for s in judged if s.origin} <= reals
+
+
 # --- the worst ------------------------------------------------------------------------------
 
 
@@ -262,6 +288,26 @@ def test_turns_add_up_to_the_worst(make: Callable[..., Experiment], found: LeftO
     assert both.sources["other"]["false_alarm_rate"].value is not None
     written = json.loads(left_out_file(make().paths).read_text(encoding="utf-8"))
     assert written["logo_worst_auc"]["value"] == both.logo_worst_auc.value
+
+
+def test_a_turn_that_another_process_finished_meanwhile_stays_in_the_file(
+    make: Callable[..., Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = make(paths=SystemPaths(tmp_path))
+    ours, theirs = figures(0.9), figures(0.8)
+    current = made_with(experiment.config, experiment.scans)
+
+    def take(_experiment: Experiment, _turn: Turn) -> dict[str, Estimate]:
+        beside = LeftOut(system="s", made_with=current, generators={"blocks": theirs})
+        write_left_out(experiment.paths, beside)
+        return ours
+
+    monkeypatch.setattr(leave_one_out, "_take", take)
+
+    found = leave_out(experiment, [WITHOUT_SQUARE])
+
+    assert found.generators == {"blocks": theirs, "square": ours}
+    assert read_left_out(left_out_file(experiment.paths)) == found
 
 
 def test_other_scans_begin_a_file_anew(
