@@ -192,6 +192,7 @@ def test_the_card_has_the_figures_of_the_report(published: Published) -> None:
     assert card.metrics["auc"] == measured.metrics["auc"]
     assert card.metrics["false_alarm_rate_drawn"] == measured.false_alarms_by_source["drawn"]
     assert card.metrics["pointing_game_square"] == measured.pointing_game["square"]
+    assert card.metrics["patch_auc_square"] == measured.patch_auc["square"]
     report = json.loads(
         (published.candidate.paths.evaluation_dir / "metrics.json").read_text("utf-8")
     )
@@ -356,9 +357,13 @@ def test_every_missed_minimum_is_named_with_its_figure(tmp_path: Path, scans: li
     assert "coverage" not in str(refusal.value)
 
 
-def test_figures_of_other_settings_do_not_reach_the_card(tmp_path: Path, scans: list[Scan]) -> None:
+@pytest.mark.parametrize(("seed", "judged"), [(99, None), (None, 200)])
+def test_figures_of_other_settings_or_of_fewer_scans_do_not_reach_the_card(
+    tmp_path: Path, scans: list[Scan], seed: int | None, judged: int | None
+) -> None:
     candidate = a_candidate(tmp_path, scans)
-    made = made_with(replace(candidate.config, seed=99), candidate.scans)
+    config = candidate.config if seed is None else replace(candidate.config, seed=seed)
+    made = made_with(config, candidate.scans, judged)
     write_left_out(candidate.paths, LeftOut(system="lung_ct_tiny", made_with=made))
 
     with pytest.raises(PublicationRefusedError, match="measured with other settings or scans"):

@@ -22,6 +22,7 @@ from training.errors import ManifestError
 from training.evaluation.journal import Journal
 from training.evaluation.localisation import AnnotationError, localise
 from training.evaluation.prediction_file import Prediction
+from training.fakes.sites import SITES_OF_MODALITY
 
 Variation = Callable[[NDArray[np.float32], str], NDArray[np.float32]]
 """From a scan's grey values and its path, on which chance may depend, to other grey values."""
@@ -190,9 +191,11 @@ def _row(
     point = detector.card.operating_point
     probability = point.probability(logit)
     height, width = grey.shape
+    finder = SITES_OF_MODALITY.get(detector.card.modality)  # elsewhere there is no patch AUC
+    find_sites = partial(finder, grey) if finder else None
     problem = ""
     try:
-        found = localise(scan, evidence, (height, width), point)
+        found = localise(scan, evidence, (height, width), point, find_sites)
     except AnnotationError as error:
         found = localise(replace(scan, mask="", x="", y=""), evidence, (height, width), point)
         problem = str(error)

@@ -30,6 +30,7 @@ class Prediction:
         edit_share: The same as a share of the scan, in (0, 1].
         edit_box: First column, first row, last column and last row of the mask, or empty.
         iou: Of the mask and what the heatmap lights, in [0, 1].
+        patch_auc: AUC of the edited patch against others of the same scan, in [0, 1].
         variation: What was done to the scan before it was judged; empty for nothing.
     """
 
@@ -51,6 +52,7 @@ class Prediction:
     edit_share: float | None = None
     edit_box: str = ""
     iou: float | None = None
+    patch_auc: float | None = None
     variation: str = ""
 
 

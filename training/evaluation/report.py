@@ -75,6 +75,7 @@ class Report:
         pointing_game: Share of local edits whose strongest evidence lies inside the edit, by
             generator.
         confusion: Scans by label and verdict.
+        patch_auc: Mean AUC of edited patches, each against others of its scan, by generator.
         iou: Mean overlap of heatmap and mask of local edits, by generator.
         by_generator: Further figures of each generator's fakes.
         by_source: Figures of each source's authentic scans, and the AUC of the fakes made from them
@@ -93,6 +94,7 @@ class Report:
     false_alarms_by_source: Mapping[str, Estimate]
     pointing_game: Mapping[str, Estimate]
     confusion: Mapping[str, int]
+    patch_auc: Mapping[str, Estimate] = field(default_factory=dict)
     iou: Mapping[str, Estimate] = field(default_factory=dict)
     by_generator: Table = field(default_factory=dict)
     by_source: Table = field(default_factory=dict)
@@ -139,6 +141,7 @@ def report(
         confusion=dict(
             sorted(Counter(f"{row.label} called {row.verdict}" for row in counted).items())
         ),
+        patch_auc=_column(by_generator, "patch_auc"),
         iou=_column(by_generator, "iou"),
         by_generator=by_generator,
         by_source=by_source,
@@ -214,6 +217,8 @@ def figures_of_fakes(
     pointed = [row for row in fakes if row.peak_in_mask]
     if pointed:
         figures["pointing_game"] = _mean([float(row.peak_in_mask) for row in pointed], pointed)
+    if ranked := [row for row in fakes if row.patch_auc is not None]:
+        figures["patch_auc"] = _mean([row.patch_auc or 0.0 for row in ranked], ranked)
     overlapping = [row for row in fakes if row.iou is not None]
     if overlapping:
         figures["iou"] = _mean([row.iou or 0.0 for row in overlapping], overlapping)

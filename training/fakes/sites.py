@@ -92,3 +92,6 @@ SITE_FINDERS: dict[str, Callable[[NDArray[np.float32]], Sites]] = {
     "lung": lung_sites,
     "knee": knee_sites,
 }
+"""By the name that a data set's config gives."""
+
+SITES_OF_MODALITY = {"lung_ct": lung_sites, "knee_xray": knee_sites}

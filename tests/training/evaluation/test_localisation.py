@@ -17,6 +17,7 @@ from training.evaluation.localisation import (
     over_scan,
     read_mask,
 )
+from training.fakes.sites import Sites
 
 SHAPE = (64, 96)
 POINT = OperatingPoint(temperature=1, bias=0, threshold=0.5, inconclusive_band=(0.3, 0.7))
@@ -91,6 +92,108 @@ def test_the_threshold_of_the_detector_decides_what_is_lit() -> None:
 
     assert lit(evidence, SHAPE, POINT).all()
     assert not lit(evidence, SHAPE, strict).any()
+
+
+def sites(*, structures: list[tuple[int, int]], plain: list[tuple[int, int]]) -> Sites:
+    """Sites at these rows and columns."""
+    as_points = [np.array(points, dtype=np.intp).reshape(-1, 2) for points in (structures, plain)]
+    return Sites(structures=as_points[0], plain=as_points[1])
+
+
+LIT, DARK = (20, 44), (52, 12)
+
+
+@pytest.mark.parametrize(
+    ("row", "structures", "plain", "auc"),
+    [
+        (2, [DARK], [DARK], 1.0),
+        (6, [LIT], [LIT], 0.0),
+        (6, [LIT], [DARK], 0.25),
+        (6, [LIT], [LIT, DARK, DARK, DARK], 0.1875),
+        (6, [], [DARK, LIT], 0.25),
+        (2, [DARK], [LIT, (22, 40)], 1.0),
+        (2, [], [LIT], None),
+        (2, [], [], None),
+    ],
+    ids=[
+        "above both",
+        "below both",
+        "a tie is a half",
+        "structures and plain tissue weigh alike",
+        "only plain tissue",
+        "what overlaps the edit is not compared",
+        "nothing else than the edit",
+        "no sites",
+    ],
+)
+def test_the_patch_auc_compares_the_edit_with_places_that_nobody_touched(
+    tmp_path: Path,
+    row: int,
+    structures: list[tuple[int, int]],
+    plain: list[tuple[int, int]],
+    auc: float | None,
+) -> None:
+    """The edit lies where evidence is (row 2 of the cells), or in the dark (row 6)."""
+    masked = a_fake(tmp_path, slice(8 * row, 8 * row + 8), slice(40, 48))
+
+    found = localise(
+        masked,
+        evidence_at(2, 5),
+        SHAPE,
+        POINT,
+        lambda: sites(structures=structures, plain=plain),
+    )
+
+    assert found.patch_auc == auc
+
+
+def test_the_patch_of_an_edit_with_a_centre_only_is_as_wide_as_the_pointing_game_allows() -> None:
+    x = 44 + EDIT_RADIUS_PIXELS + 2
+    near, far = (a_scan(label=Label.FAKE, x=str(x + more), y="20") for more in (-2, 8))
+
+    found = [
+        localise(
+            scan,
+            evidence_at(2, 5),
+            SHAPE,
+            POINT,
+            lambda: sites(structures=[], plain=[(50, 8), (60, 4)]),
+        ).patch_auc
+        for scan in (near, far)
+    ]
+
+    assert found == [1.0, 0.5]
+
+
+@pytest.mark.parametrize("row", [16, 23])
+def test_the_edited_patch_is_the_edit_from_its_first_to_its_last_row(
+    tmp_path: Path, row: int
+) -> None:
+    scan = a_fake(tmp_path, slice(16, 24), slice(40, 48))
+    evidence = np.full(SHAPE, -4, dtype=np.float32)
+    evidence[row, 44] = 4
+    beside = np.full(SHAPE, -4, dtype=np.float32)
+    beside[15 if row == 16 else 24, 44] = 4
+
+    found = [
+        localise(scan, pixels, SHAPE, POINT, lambda: sites(structures=[DARK], plain=[])).patch_auc
+        for pixels in (evidence, beside)
+    ]
+
+    assert found == [1.0, 0.5]
+
+
+def test_a_centre_outside_the_scan_is_refused() -> None:
+    scan = a_scan(label=Label.FAKE, x="96", y="20")
+
+    with pytest.raises(AnnotationError, match="outside the scan of 96 × 64 pixels"):
+        localise(scan, evidence_at(2, 5), SHAPE, POINT)
+
+
+def test_without_sites_there_is_no_patch_auc(tmp_path: Path) -> None:
+    scan = a_fake(tmp_path, slice(16, 24), slice(40, 56))
+
+    assert localise(scan, evidence_at(2, 5), SHAPE, POINT).patch_auc is None
 
 
 def test_evidence_keeps_its_place_at_the_resolution_of_the_scan() -> None:

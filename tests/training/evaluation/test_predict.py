@@ -1,7 +1,7 @@
 import csv
 import math
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -85,8 +85,8 @@ def test_the_peak_is_looked_up_in_the_mask_by_row_and_column(
     [
         ("52", "12", "1"),
         ("12", "52", "0"),
-        (str(52 + EDIT_RADIUS_PIXELS - 4), "12", "1"),
-        (str(52 + EDIT_RADIUS_PIXELS + 5), "12", "0"),
+        (str(52 - EDIT_RADIUS_PIXELS + 4), "12", "1"),
+        (str(52 - EDIT_RADIUS_PIXELS - 5), "12", "0"),
         ("52.0", "12.5", "1"),
         ("", "", ""),
         ("52", "", ""),
@@ -100,6 +100,21 @@ def test_without_a_mask_the_peak_is_compared_with_the_centre_of_the_edit(
     (judgement,) = judged([a_scan(tmp_path / "a.png", label=Label.FAKE, x=x, y=y)], manifest)
 
     assert judgement.peak_in_mask == found
+
+
+def test_an_edited_patch_is_compared_with_where_a_forger_of_this_modality_would_edit(
+    tmp_path: Path, manifest: Path
+) -> None:
+    grain = 0.1 * np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    write_grey(tmp_path / "a.png", np.maximum(grain, dark_with_light(12, 52)))
+    edited = a_scan(tmp_path / "a.png", label=Label.FAKE, x="52", y="12")
+    knee = replace(DETECTOR, card=replace(DETECTOR.card, modality="knee_xray"))
+    other = replace(DETECTOR, card=replace(DETECTOR.card, modality="histopathology_lung"))
+
+    (row,), (row_of_other,) = (predict(one, [edited], manifest) for one in (knee, other))
+
+    assert row.patch_auc == 1.0
+    assert row_of_other.patch_auc is None
 
 
 def test_an_authentic_scan_has_no_edit_to_point_at(tmp_path: Path, manifest: Path) -> None:
@@ -204,7 +219,8 @@ def test_a_scan_is_judged_after_each_thing_that_is_done_to_it(
 
 
 def test_a_prediction_file_comes_back_as_it_was_written(tmp_path: Path, manifest: Path) -> None:
-    write_grey(tmp_path / "a.png", dark_with_light(12, 52))
+    grain = 0.1 * np.random.default_rng(0).random((64, 64), dtype=np.float32)
+    write_grey(tmp_path / "a.png", np.maximum(grain, dark_with_light(12, 52)))
     edited = a_scan(tmp_path / "a.png", label=Label.FAKE, mask=str(tmp_path / "a.png"))
     rows = judged([a_scan(tmp_path / "a.png"), edited], manifest)
 

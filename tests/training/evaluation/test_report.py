@@ -50,6 +50,17 @@ def test_false_alarms_are_counted_by_source(measured: Report) -> None:
     }
 
 
+def test_the_patch_auc_is_the_mean_over_local_edits() -> None:
+    rows = [
+        a_row(30 + i, 0.9, label="fake", generator="hard", patch_auc=value)
+        for i, value in enumerate([1.0, 0.5, None])
+    ]
+
+    measured = report([*rows, a_row(1, 0.1)], CARD)
+
+    assert {k: v.value for k, v in measured.patch_auc.items()} == {"hard": 0.75}
+
+
 def test_the_pointing_game_is_that_of_local_edits(measured: Report) -> None:
     assert {k: v.value for k, v in measured.pointing_game.items()} == {"hard": 3 / 4}
 
