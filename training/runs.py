@@ -11,9 +11,9 @@ from pathlib import Path
 from training.errors import BusyRunError, StaleRunError
 
 DEFAULT_RUNS_DIR = Path("runs")
-
-
 SETTINGS_FILE = "settings.sha256"
+RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID")
+"""Variables in which torchrun, Lightning and Slurm tell a process its number, from 0."""
 
 
 def claim(folder: Path, *settings: object) -> None:
@@ -59,7 +59,7 @@ def held_alone(locks: Iterable[Path]) -> Iterator[None]:
 
 def is_first_process() -> bool:
     """Tell whether this is the first of the processes that train one network together."""
-    return os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) == "0"
+    return next((os.environ[name] for name in RANKS if name in os.environ), "0") == "0"
 
 
 def is_plain_name(name: str) -> bool:
