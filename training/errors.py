@@ -110,12 +110,12 @@ class StaleRunError(TrainingError):
 
 
 class BusyRunError(TrainingError):
-    """Another process is at work in a folder."""
+    """Another process is at work on the same."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, lock: Path) -> None:
         super().__init__(
-            f"Another process is training in {folder}. Wait for it or stop it; members of a phase "
-            "learn side by side with `--member`, each number in one process."
+            f"Another process is training {lock.stem} in {lock.parent}. Wait for it or stop it; "
+            "members of a phase learn side by side with `--member`, each number in one process."
         )
 
 

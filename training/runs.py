@@ -40,6 +40,7 @@ def held_alone(locks: Iterable[Path]) -> Iterator[None]:
     """Keep other processes off what these locks stand for, until the body or the process ends.
 
     POSIX locks: a loader's worker does not inherit them, so none outlives the process it works for.
+    They keep no thread off, and are not to be nested: the end of the inner one frees both.
 
     Args:
         locks: Their empty files, which stay; removing one would let two in.
@@ -49,11 +50,12 @@ def held_alone(locks: Iterable[Path]) -> Iterator[None]:
     """
     with ExitStack() as held:
         for lock in locks:
+            lock.parent.mkdir(parents=True, exist_ok=True)
             file = held.enter_context(lock.open("a"))
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except (BlockingIOError, PermissionError) as error:  # both are allowed by POSIX
-                raise BusyRunError(lock.parent) from error
+                raise BusyRunError(lock) from error
         yield
 
 

@@ -15,7 +15,7 @@ from training.commands.options import (
     system_option,
     workers_option,
 )
-from training.runs import dataset_paths, is_first_process, system_paths
+from training.runs import dataset_paths, held_alone, is_first_process, system_paths
 
 
 @click.command()
@@ -75,7 +75,8 @@ def command(
     if not was_finished:
         require_no_shortcut(config, scans, accepted=options["accepted"])
         if published is not None and after_phases is not None and not member:
-            take_up(card_path(published), config, paths, phases=after_phases)
+            with held_alone([paths.member_lock(0)]):
+                take_up(card_path(published), config, paths, phases=after_phases)
     best = stage.train(config, scans, paths, hardware, member=member)
     if is_first_process():
         click.echo(f"Best checkpoint: {best}{' (of a finished run)' if was_finished else ''}")

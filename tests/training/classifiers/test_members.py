@@ -139,12 +139,13 @@ def test_a_member_that_another_process_trains_is_refused_until_that_ends(
     ours, theirs = spawn.Pipe()
     other = spawn.Process(target=hold, args=(paths.member_lock(taken), theirs), daemon=True)
     other.start()
-    assert ours.recv() == "held"
-
-    with pytest.raises(BusyRunError, match="Another process is training"):
-        train(config, scans, paths, Hardware(), member=member)
-    other.kill()
-    other.join()
+    try:
+        assert ours.poll(60)
+        with pytest.raises(BusyRunError, match=f"Another process is training member{taken} in"):
+            train(config, scans, paths, Hardware(), member=member)
+    finally:
+        other.kill()
+        other.join()
 
     assert not list(tmp_path.glob("phase*"))
     assert train(config, scans, paths, Hardware()).exists()
