@@ -40,7 +40,8 @@ def held_alone(locks: Iterable[Path]) -> Iterator[None]:
     """Keep other processes off what these locks stand for, until the body or the process ends.
 
     POSIX locks: a loader's worker does not inherit them, so none outlives the process it works for.
-    They keep no thread off, and are not to be nested: the end of the inner one frees both.
+    They keep no thread off, and are not to be nested: the end of the inner one frees both. Of the
+    processes that train one network together the first holds them for all.
 
     Args:
         locks: Their empty files, which stay; removing one would let two in.
@@ -49,7 +50,7 @@ def held_alone(locks: Iterable[Path]) -> Iterator[None]:
         BusyRunError: Another process holds one.
     """
     with ExitStack() as held:
-        for lock in locks:
+        for lock in locks if is_first_process() else ():
             lock.parent.mkdir(parents=True, exist_ok=True)
             file = held.enter_context(lock.open("a"))
             try:

@@ -39,7 +39,7 @@ from training.data.selection import scans_for
 from training.data.splits import COMPANION, check_no_leak
 from training.errors import CellLossError
 from training.people import remember_people, require_strangers
-from training.runs import SystemPaths, claim, held_alone, is_first_process, write_whole
+from training.runs import SystemPaths, claim, held_alone, write_whole
 
 __all__ = [
     "FINISHED_FILE",
@@ -94,8 +94,7 @@ def train(
     if paths.best_checkpoint.exists():
         return paths.best_checkpoint
     members = {one for trained in trained_here for one in trained}
-    locks = map(paths.member_lock, sorted(members)) if is_first_process() else ()
-    with held_alone(locks):
+    with held_alone(map(paths.member_lock, sorted(members))):
         return _trained(config, scans, paths, hardware, trained_here)
 
 

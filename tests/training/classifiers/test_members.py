@@ -1,6 +1,8 @@
 """Phases that end with a mean: of several networks, or of what was learned and what was before."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -135,20 +137,42 @@ def test_a_member_that_another_process_trains_is_refused_until_that_ends(
         phases=[a_phase(epochs=1, steps_per_epoch=1), a_phase(epochs=1, members=2)]
     )
     paths = SystemPaths(tmp_path)
-    spawn = get_context("spawn")
-    ours, theirs = spawn.Pipe()
-    other = spawn.Process(target=hold, args=(paths.member_lock(taken), theirs), daemon=True)
-    other.start()
-    try:
-        assert ours.poll(60)
-        with pytest.raises(BusyRunError, match=f"Another process is training member{taken} in"):
+    with held_by_another(paths.member_lock(taken)):
+        refused = f"Another process is training member{taken} in"
+        with pytest.raises(BusyRunError, match=refused):
             train(config, scans, paths, Hardware(), member=member)
-    finally:
-        other.kill()
-        other.join()
 
     assert not list(tmp_path.glob("phase*"))
     assert train(config, scans, paths, Hardware()).exists()
+
+
+def test_the_first_process_of_a_training_holds_its_member_for_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = SystemPaths(tmp_path).member_lock(0)
+
+    with held_by_another(lock):
+        monkeypatch.setenv("LOCAL_RANK", "1")
+        with held_alone([lock]):
+            pass
+        monkeypatch.setenv("LOCAL_RANK", "0")
+        with pytest.raises(BusyRunError), held_alone([lock]):
+            pass
+
+
+@contextmanager
+def held_by_another(lock: Path) -> Iterator[None]:
+    """Let another process hold a lock."""
+    spawn = get_context("spawn")
+    ours, theirs = spawn.Pipe()
+    other = spawn.Process(target=hold, args=(lock, theirs), daemon=True)
+    other.start()
+    try:
+        assert ours.poll(60)
+        yield
+    finally:
+        other.kill()
+        other.join()
 
 
 def hold(lock: Path, told: Connection) -> None:
