@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from app.detection import architectures as registry
 from app.detection.architectures import Detector, architectures, build, register
-from app.detection.architectures.efficientnet import EfficientNetB4
+from app.detection.architectures.efficientnet import STEM, EfficientNetB4
 from app.detection.card import ArchitectureSpec
 from app.errors import (
     ArchitectureArgumentsError,
@@ -339,6 +339,32 @@ def test_a_network_made_for_crops_judges_whole_scans_alike() -> None:
 def test_a_size_that_is_no_multiple_of_32_is_refused(image_size: int) -> None:
     with pytest.raises(ArchitectureArgumentsError, match="multiple of 32"):
         small("efficientnet_b4", image_size=image_size)
+
+
+def test_a_stem_that_halves_nothing_has_the_same_parameters_and_cells_half_as_wide() -> None:
+    usual, whole = small("efficientnet_b4"), small("efficientnet_b4", stem_stride=1)
+    whole.load_state_dict(usual.state_dict())
+
+    assert usual(images()).evidence.shape == (2, 4, 4)
+    assert whole(images()).evidence.shape == (2, 8, 8)
+    assert [n for n, _ in whole.named_parameters()] == [n for n, _ in usual.named_parameters()]
+
+
+def test_a_stem_that_halves_nothing_sees_every_pixel() -> None:
+    usual = small("efficientnet_b4").get_submodule(f"trunk.{STEM}")
+    whole = small("efficientnet_b4", stem_stride=1).get_submodule(f"trunk.{STEM}")
+
+    with torch.inference_mode():
+        dense = whole(images())
+        assert dense.shape[-2:] == (64, 64)
+        # The usual stem pads at the end alone, so its windows begin at the first pixel.
+        assert torch.allclose(dense[..., 1::2, 1::2], usual(images()), atol=1e-5)
+
+
+@pytest.mark.parametrize("stem_stride", [0, 3, -1])
+def test_another_stem_is_refused(stem_stride: int) -> None:
+    with pytest.raises(ArchitectureArgumentsError, match="stem_stride must be 1 or 2"):
+        small("efficientnet_b4", stem_stride=stem_stride)
 
 
 def test_the_evidence_is_linear_in_the_features_of_the_head() -> None:
