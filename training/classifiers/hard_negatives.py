@@ -35,10 +35,12 @@ def hard_spots(
     """
     path = folder / HARD_FILE
     if not path.exists():
-        training = network.training
+        training, mirrored = network.training, network.mirrored
         network.eval()
+        network.mirrored = False  # crops are looked at once, too
         found = sorted(_peaks(network, pool, preprocessing), key=lambda f: f[0], reverse=True)
         network.train(training)
+        network.mirrored = mirrored
         spots = [spot for _, spot in found[: max(1, round(KEPT * len(found)))]]
         folder.mkdir(parents=True, exist_ok=True)
         write_whole(path, json.dumps(spots).encode())

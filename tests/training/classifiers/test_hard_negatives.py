@@ -33,8 +33,8 @@ SYSTEM = system_config(image_size=SIZE)
 class SuspectsBrightness(Detector):
     """Takes bright cells of 16 pixels for forged."""
 
-    def __init__(self) -> None:
-        super().__init__(sharpness=1.0)
+    def __init__(self, *, mirrored: bool = False) -> None:
+        super().__init__(sharpness=1.0, mirrored=mirrored)
         self.scale = torch.nn.Parameter(torch.ones(1))
 
     def evidence(self, images: Tensor) -> Tensor:
@@ -64,6 +64,20 @@ def test_hard_places_are_where_the_network_suspects_most(pool: ScanPool, tmp_pat
         square = squared(read_grey(spot.path), SIZE)
         cells = square.reshape(4, 16, 4, 16).mean((1, 3))
         assert cells[spot.row // 16, spot.column // 16] >= np.median(cells)
+
+
+def test_hard_places_are_looked_for_in_one_look_as_crops_are(
+    pool: ScanPool, tmp_path: Path
+) -> None:
+    seen: list[bool] = []
+    network = SuspectsBrightness(mirrored=True)
+    network.register_forward_hook(lambda *_: seen.append(network.mirrored))
+
+    spots = hard_spots(network, pool, SYSTEM.preprocessing, tmp_path / "mirrored")
+
+    assert seen == [False] * len(pool.real)
+    assert network.mirrored
+    assert spots == hard_spots(SuspectsBrightness(), pool, SYSTEM.preprocessing, tmp_path / "one")
 
 
 def test_a_resumed_phase_has_the_places_it_began_with(pool: ScanPool, tmp_path: Path) -> None:
