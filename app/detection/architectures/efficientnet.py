@@ -75,10 +75,10 @@ class EfficientNetB4(Detector):
         sharpness: Of the pooling, see ``Detector``.
         background_level: See ``Detector``.
         mirrored: See ``Detector``.
-        stem_stride: 2 as published; with 1 nothing is halved before the first blocks, which see the
-            grain of single pixels, and cells are half as wide, for four times the computation. The
-            parameters are the same (Gragnaniello et al., "Are GAN Generated Images Easy to Detect?
-            A Critical Analysis of the State-of-the-Art", ICME 2021,
+        stem_stride: 2 as in the paper; with 1 nothing is halved before the first blocks, which see
+            the grain of single pixels, and cells are half as wide, for four times the computation.
+            The parameters are the same (Gragnaniello et al., "Are GAN Generated Images Easy to
+            Detect? A Critical Analysis of the State-of-the-Art", ICME 2021,
             https://arxiv.org/abs/2104.02617).
     """
 
@@ -128,7 +128,7 @@ class EfficientNetB4(Detector):
 
 
 def _unstrided(stem: Conv2dStaticSamePadding) -> nn.Conv2d:
-    """Return the stem's convolution, with its parameter, taking every pixel."""
+    """Return the stem's convolution, with its parameter, applied at every pixel."""
     made = nn.Conv2d(
         stem.in_channels, stem.out_channels, stem.kernel_size, padding=1, bias=False, device="meta"
     )

@@ -350,7 +350,7 @@ def test_a_stem_that_halves_nothing_has_the_same_parameters_and_cells_half_as_wi
     assert [n for n, _ in whole.named_parameters()] == [n for n, _ in usual.named_parameters()]
 
 
-def test_a_stem_that_halves_nothing_sees_every_pixel() -> None:
+def test_a_stem_that_halves_nothing_is_applied_at_every_pixel() -> None:
     usual = small("efficientnet_b4").get_submodule(f"trunk.{STEM}")
     whole = small("efficientnet_b4", stem_stride=1).get_submodule(f"trunk.{STEM}")
 
