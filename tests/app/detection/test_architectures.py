@@ -16,6 +16,7 @@ from app.errors import (
     DuplicateArchitectureError,
     UnknownArchitectureError,
 )
+from tests.app.detection.inputs import images
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +64,6 @@ POOLINGS = [(name, 0.0) for name in CASES] + [(n, 3.0) for n, case in CASES.item
 def small(name: str, **changes: Any) -> Detector:
     torch.manual_seed(0)
     return build(ArchitectureSpec(name=name, arguments={**CASES[name].arguments, **changes}))
-
-
-def images(count: int = 2, size: int = 64) -> Tensor:
-    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
 def test_every_registered_network_is_tried_here() -> None:

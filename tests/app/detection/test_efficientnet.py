@@ -3,22 +3,18 @@ from typing import Any
 import pytest
 import torch
 from efficientnet_pytorch import EfficientNet
-from torch import Tensor
 
 from app.detection.architectures import Detector, build
 from app.detection.architectures.efficientnet import STEM, EfficientNetB4
 from app.detection.card import ArchitectureSpec
 from app.errors import ArchitectureArgumentsError
+from tests.app.detection.inputs import images
 
 
 def efficientnet(**changes: Any) -> Detector:
     torch.manual_seed(0)
     arguments = {"image_size": 64, **changes}
     return build(ArchitectureSpec(name="efficientnet_b4", arguments=arguments))
-
-
-def images(count: int = 2, size: int = 64) -> Tensor:
-    return torch.randn(count, 3, size, size, generator=torch.Generator().manual_seed(1))
 
 
 def paddings(network: Detector) -> list[tuple[str, str]]:
