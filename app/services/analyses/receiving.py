@@ -206,6 +206,7 @@ class ScanReceiver:
         except VeriscanError:
             log.exception("A refused scan could not be removed.")
             self._judging.let_go(analysis_id)
+            self._backlog.look()  # so that it ends, if only as failed
 
 
 def new_analysis(

@@ -28,6 +28,7 @@ from app.services.accounts.passwords import PasswordService
 from app.services.analyses.analyses import AnalysisService
 from app.services.analyses.receiving import judge_without_keeping
 from app.services.container import Services
+from tests.app.services.analyses.test_judging import eventually
 from tests.app.services.conftest import OWNER, HeldEngine, services_of_owner
 from tests.dicom_files import PATIENT
 from tests.factories import (
@@ -218,6 +219,23 @@ def test_a_scan_that_cannot_be_stored_leaves_nothing_behind(
 
     assert analyses.history(OWNER).total == 0
     assert files_in(settings.data_dir) == []
+
+
+def test_a_refused_scan_that_cannot_be_taken_back_ends_without_another_coming_in(
+    analyses: AnalysisService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(30, "Read-only file system")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", fail)
+        patch.setattr("os.unlink", fail)
+        with pytest.raises(StorageError, match="Read-only"):
+            analyses.submit(OWNER, "lung_ct", png_bytes())
+    [left] = analyses.history(OWNER).analyses
+
+    assert eventually(lambda: analyses.get(OWNER, left.id).status is AnalysisStatus.FAILED)
+    assert "no longer stored" in (analyses.get(OWNER, left.id).error or "")
 
 
 def test_many_at_once_are_all_judged(analyses: AnalysisService) -> None:
