@@ -43,6 +43,7 @@ def disk(folder: Path, decided_weights_dir: Path, token: str) -> Iterator[SmallD
         serve=(sys.executable, *held_server.COMMAND),
         HELD_BY=str(held_by),
         VERISCAN_VERDICT_WAIT_S="0",
+        VERISCAN_API_REQUESTS_PER_MIN="0",  # it is asked again and again until a scan has ended
     )
     yield disk
     stop_server(disk.server)
@@ -64,7 +65,9 @@ def noise_png(side: int) -> bytes:
 
 def listed(script: Visitor) -> dict[str, Any]:
     """Return the analyses of a script's user by id."""
-    return {one["id"]: one for one in script.ask("GET", "/api/v1/analyses").json["analyses"]}
+    answer = script.ask("GET", "/api/v1/analyses")
+    assert answer.status == 200, answer.text
+    return {one["id"]: one for one in answer.json["analyses"]}
 
 
 def all_ended(script: Visitor) -> dict[str, Any]:
