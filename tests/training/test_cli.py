@@ -107,6 +107,13 @@ def test_published_weights_need_the_phases_that_they_stand_for() -> None:
     assert "--published and --after-phases go together" in result.output
 
 
+def test_a_second_look_needs_the_weights_to_which_it_is_added() -> None:
+    result = run("train", "--system", "knee_xray_mobilenet_v2", "--second-look", "weights/other")
+
+    assert result.exit_code == 2
+    assert "name them with --published" in result.output
+
+
 @pytest.mark.parametrize(("member", "takes_up"), [(None, True), (0, True), (1, False)])
 def test_published_weights_are_taken_up_by_one_of_the_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: int | None, takes_up: bool

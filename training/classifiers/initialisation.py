@@ -67,8 +67,8 @@ def _random(_network: Detector) -> str:
 
 def _imagenet(network: Detector) -> str:
     match getattr(network, "trunk", None):
-        case EfficientNet() as trunk:
-            return _efficientnet_b4(trunk)
+        case EfficientNet():
+            return _efficientnet_b4(network)
         case TorchvisionTrunk() as trunk:
             return _torchvision(trunk)
     raise InitialisationError('initialisation = "imagenet": this network has no published trunk.')
@@ -82,13 +82,14 @@ def _imagenet_or_random(network: Detector) -> str:
         return f"{FROM_SCRATCH} ({error.file} could not be had)"
 
 
-def _efficientnet_b4(trunk: EfficientNet) -> str:
+def _efficientnet_b4(network: Detector) -> str:
     try:
         source = EfficientNet.from_pretrained("efficientnet-b4")
     except OSError as error:
         raise WeightsOutOfReachError("EfficientNet-B4", B4_FILE) from error
-    tensors = {k: v for k, v in source.state_dict().items() if not k.startswith("_fc")}
-    trunk.load_state_dict(tensors)
+    tensors = source.state_dict().items()
+    trunk = {f"trunk.{k}": v for k, v in tensors if not k.startswith("_fc")}
+    network.load_state_dict(network.state_dict() | network.grown_from(trunk))
     return _described(B4_FILE, otherwise="ImageNet (efficientnet-pytorch)")
 
 

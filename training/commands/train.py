@@ -35,6 +35,11 @@ from training.runs import dataset_paths, held_alone, is_first_process, system_pa
 )
 @click.option("--after-phases", type=click.IntRange(1), help="Phases that those have behind them.")
 @click.option(
+    "--second-look",
+    type=click.Path(path_type=Path),
+    help="Card of other published weights, as which the network's second look begins.",
+)
+@click.option(
     "--member",
     type=click.IntRange(0),
     help="Train this one of each phase's members, from 0, and wait for the others, which the same "
@@ -46,6 +51,7 @@ def command(
     runs_dir: Path,
     published: Path | None,
     after_phases: int | None,
+    second_look: Path | None,
     member: int | None,
     **options: Any,
 ) -> None:
@@ -62,6 +68,8 @@ def command(
 
     if (published is None) != (after_phases is None):
         raise click.UsageError("--published and --after-phases go together.")
+    if second_look is not None and published is None:
+        raise click.UsageError("--second-look adds to weights: name them with --published.")
     config = load_system_config(system)
     dataset = load_dataset_config(config.dataset)
     scans = read_dataset(dataset, dataset_paths(runs_dir, dataset.name))
@@ -76,7 +84,13 @@ def command(
         require_no_shortcut(config, scans, accepted=options["accepted"])
         if published is not None and after_phases is not None and not member:
             with held_alone([paths.member_lock(0)]):
-                take_up(card_path(published), config, paths, phases=after_phases)
+                take_up(
+                    card_path(published),
+                    config,
+                    paths,
+                    phases=after_phases,
+                    second_look=None if second_look is None else card_path(second_look),
+                )
     best = stage.train(config, scans, paths, hardware, member=member)
     if is_first_process():
         click.echo(f"Best checkpoint: {best}{' (of a finished run)' if was_finished else ''}")

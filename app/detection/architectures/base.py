@@ -1,6 +1,7 @@
 """What every detector gives: a logit for the scan and the cells it comes from."""
 
 import math
+from collections.abc import Mapping
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -69,6 +70,24 @@ class Detector(nn.Module):
     def evidence(self, images: Tensor) -> Tensor:
         """Return the logit of each cell, shape ``[B, h, w]``, for images ``[B, 3, S, S]``."""
         raise NotImplementedError
+
+    def grown_from(
+        self, weights: Mapping[str, Tensor], second: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Return weights to begin with, for those of a network without this one's newest parts.
+
+        Those of any other network come back as they are.
+
+        Args:
+            weights: Of that network.
+            second: Of another, as which a second look of this one begins.
+
+        Raises:
+            ValueError: There is a second one, but no second look.
+        """
+        if second is not None:
+            raise ValueError("this network looks once")
+        return dict(weights)
 
     def forward(self, images: Tensor) -> DetectorOutput:
         """Return logits and evidence for normalised images, float, shape ``[B, 3, S, S]``."""

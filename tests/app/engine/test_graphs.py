@@ -74,10 +74,12 @@ def test_a_graph_is_exported_once_and_read_back_later(tmp_path: Path, exports: l
     assert stored(tmp_path).stat().st_mode & 0o077 == 0
 
 
-def test_the_graph_of_a_network_that_sees_mirror_images_says_what_the_network_says(
-    tmp_path: Path,
+@pytest.mark.parametrize("stem_stride", [2, [1, 2]])
+def test_the_graph_of_a_network_that_looks_several_times_says_what_the_network_says(
+    tmp_path: Path, stem_stride: int | list[int]
 ) -> None:
-    arguments = {"image_size": 64, "sharpness": 1.0, "mirrored": True}
+    looks = {"mirrored": True, "stem_stride": stem_stride}
+    arguments = {"image_size": 64, "sharpness": 1.0, **looks}
     spec = ArchitectureSpec(name="efficientnet_b4", arguments=arguments)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -89,6 +89,19 @@ def test_the_trunk_takes_over_what_lies_in_the_hub_and_the_head_stays(
     )
 
 
+@pytest.mark.usefixtures("published_b4")
+def test_a_second_look_takes_over_what_lies_in_the_hub_as_well() -> None:
+    arguments = {"image_size": 64, "stem_stride": [1, 2]}
+    network = build(ArchitectureSpec(name="efficientnet_b4", arguments=arguments))
+
+    initialise(network, "imagenet")
+
+    weights = network.state_dict()
+    first = {k: v for k, v in weights.items() if f"coarse.{k}" in weights}
+    assert len(first) > 400
+    assert all(torch.equal(v, weights[f"coarse.{k}"]) for k, v in first.items() if "trunk" in k)
+
+
 def test_a_torchvision_trunk_takes_over_what_lies_in_the_hub(hub: Path) -> None:
     torch.manual_seed(1)
     published = models.mobilenet_v2(weights=None).state_dict()

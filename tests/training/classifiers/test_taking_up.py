@@ -105,6 +105,65 @@ def test_a_phase_has_to_be_left(card_path: Path, paths: SystemPaths, phases: int
     assert not paths.root.exists()
 
 
+def b4(stem_stride: int | list[int]) -> ArchitectureSpec:
+    arguments = {"image_size": 64, "stem_stride": stem_stride}
+    return ArchitectureSpec(name="efficientnet_b4", arguments=arguments)
+
+
+def card_of(folder: Path, architecture: ArchitectureSpec, dataset: str = CONFIG.dataset) -> Path:
+    """Publish random weights in a folder; return their card."""
+    publish_tiny_weights(
+        folder, "lung_ct", architecture=architecture, training={"dataset": dataset}
+    )
+    return next((folder / "lung_ct").glob("*.json"))
+
+
+def test_a_network_with_a_second_look_goes_on_from_one_that_looks_once(
+    scans: list[Scan], tmp_path: Path, paths: SystemPaths
+) -> None:
+    config = replace(CONFIG, architecture=b4([1, 2]))
+    config = replace(config, phases=[*config.phases[:-1], a_phase(epochs=1, steps_per_epoch=1)])
+    card = card_of(tmp_path, b4(1))
+
+    take_up(card, config, paths, phases=2)
+
+    best = safetensors.torch.load_file(train(config, scans, paths, Hardware()))
+    assert best.keys() >= load_detector(card).network.state_dict().keys()
+
+
+def test_a_second_look_is_added_without_any_training(
+    scans: list[Scan], tmp_path: Path, paths: SystemPaths
+) -> None:
+    config = replace(CONFIG, architecture=b4([1, 2]))
+    first, second = card_of(tmp_path / "first", b4(1)), card_of(tmp_path / "second", b4(2))
+
+    take_up(first, config, paths, phases=3, second_look=second)
+
+    best = safetensors.torch.load_file(train(config, scans, paths, Hardware()))
+    for card, prefix in ((first, ""), (second, "coarse.")):
+        weights = load_detector(card).network.state_dict()
+        stem = "trunk._conv_stem.weight"
+        assert torch.equal(best[prefix + stem], weights[stem])
+    said = paths.initialisation.read_text(encoding="utf-8")
+    assert f"second look of the weights {load_detector(second).card.sha256[:12]}" in said
+    assert not list(paths.root.rglob("history.jsonl")), "nothing was trained"
+
+
+def test_a_second_look_that_cannot_be_one_is_refused(tmp_path: Path, paths: SystemPaths) -> None:
+    card, other = card_of(tmp_path / "first", b4(1)), card_of(tmp_path, CONFIG.architecture)
+    elsewhere = card_of(tmp_path / "elsewhere", b4(2), dataset="elsewhere")
+
+    for architecture, second in ((b4([1, 2]), other), (b4(1), card)):
+        config = replace(CONFIG, architecture=architecture)
+        with pytest.raises(TakeUpError, match="cannot be a second look"):
+            take_up(card, config, paths, phases=3, second_look=second)
+    with pytest.raises(TakeUpError, match="other sides"):
+        take_up(
+            card, replace(CONFIG, architecture=b4([1, 2])), paths, phases=3, second_look=elsewhere
+        )
+    assert not paths.root.exists()
+
+
 def test_a_run_that_began_otherwise_is_left_alone(
     scans: list[Scan], card_path: Path, paths: SystemPaths
 ) -> None:
