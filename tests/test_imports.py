@@ -123,6 +123,18 @@ def test_services_and_storage_load_neither_torch_nor_flask(tmp_path: Path) -> No
     assert loaded.split() == []
 
 
+def test_a_network_that_is_not_torchvisions_is_built_without_it(tmp_path: Path) -> None:
+    loaded = run_python(
+        "from app.detection.architectures import build\n"
+        "from app.detection.card import ArchitectureSpec\n"
+        "build(ArchitectureSpec(name='efficientnet_b4', arguments={'image_size': 64}))\n"
+        "print(*{'efficientnet_pytorch', 'torchvision', 'torch._dynamo'} & set(sys.modules))",
+        tmp_path,
+    )
+
+    assert loaded.split() == ["efficientnet_pytorch"]
+
+
 def test_no_modules_import_each_other_so_that_each_can_be_imported_first() -> None:
     graph = {
         module_name(path): set(modules_imported(path.read_text(encoding="utf-8")))

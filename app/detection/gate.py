@@ -5,35 +5,20 @@ network on a thumbnail that tells that kind, authentic or fake, from everything 
 depend on the detector, so either may be replaced without the other.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional
 
-from app.detection.architectures import Detector
 from app.detection.gate_card import GATE_NAME, GateCard, read_gate_card
+from app.detection.preprocessing import resize
 from app.detection.verdict import GateFinding
-from app.detection.weights import load_network
+from app.detection.weights import CheckedWeights, check_weights
 from app.errors import WeightsDamagedError, WeightsMissingError
 
 GATE_PREPROCESSING_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedGate:
-    """A gate that is ready to serve.
-
-    Attributes:
-        network: In evaluation mode, float32, on the CPU.
-        card: Of its weights.
-    """
-
-    network: Detector
-    card: GateCard
 
 
 def thumbnail(grey: NDArray[np.float32], image_size: int) -> Tensor:
@@ -46,9 +31,7 @@ def thumbnail(grey: NDArray[np.float32], image_size: int) -> Tensor:
     Returns:
         Grey values, float32 in [0, 1], shape ``[image_size, image_size]``.
     """
-    image = torch.from_numpy(np.ascontiguousarray(grey))[None]
-    small: Tensor = functional.resize(image, [image_size, image_size], antialias=True)[0]
-    return small.clamp(0, 1)
+    return resize(torch.from_numpy(np.ascontiguousarray(grey)), image_size, image_size)
 
 
 def gate_finding(logit: float, card: GateCard, *, is_overridden: bool) -> GateFinding:
@@ -63,8 +46,11 @@ def gate_finding(logit: float, card: GateCard, *, is_overridden: bool) -> GateFi
     )
 
 
-def load_gate(weights_dir: Path, modality: str) -> LoadedGate | None:
-    """Load the gate of a modality; None where none is published.
+def check_gate(weights_dir: Path, modality: str) -> CheckedWeights[GateCard] | None:
+    """Read the gate of a modality and check it against its card, but for the tensors in it.
+
+    Returns:
+        The weights; None where no gate is published.
 
     Raises:
         CardInvalidError: Its card cannot be used.
@@ -85,4 +71,4 @@ def load_gate(weights_dir: Path, modality: str) -> LoadedGate | None:
             f"they want preprocessing version {card.preprocessing.version}, "
             f"this is version {GATE_PREPROCESSING_VERSION}",
         )
-    return LoadedGate(network=load_network(card_path, card), card=card)
+    return check_weights(card_path, card)

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2 import functional
+from torch.nn import functional
 
 from app.detection.card import PreprocessingSpec
 
@@ -32,19 +32,32 @@ def to_square(grey: NDArray[np.float32], image_size: int) -> Tensor:
             max(1, round(height * image_size / longest)),
             max(1, round(width * image_size / longest)),
         )
-        scan = functional.resize(scan[None], list(size), antialias=True)[0].clamp(0, 1)
+        scan = resize(scan, *size)
         height, width = size
     top, left = (image_size - height) // 2, (image_size - width) // 2
-    margins = [left, top, image_size - width - left, image_size - height - top]
-    padded: Tensor = functional.pad(scan[None], margins)[0]
-    return padded
+    return functional.pad(scan, [left, image_size - width - left, top, image_size - height - top])
+
+
+def resize(image: Tensor, height: int, width: int) -> Tensor:
+    """Scale grey values in [0, 1], shape ``[H, W]``, linearly and with antialiasing."""
+    scaled = functional.interpolate(
+        image[None, None],
+        size=(height, width),
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )
+    return scaled[0, 0].clamp(0, 1)
 
 
 def normalise(square: Tensor, spec: PreprocessingSpec) -> Tensor:
     """Turn grey values ``[..., S, S]`` in [0, 1] into normalised channels ``[..., 3, S, S]``."""
     channels = square.unsqueeze(-3).expand(*square.shape[:-2], 3, *square.shape[-2:])
-    normalised: Tensor = functional.normalize(channels, list(spec.mean), list(spec.std))
-    return normalised
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32, device=square.device).view(3, 1, 1)
+        for values in (spec.mean, spec.std)
+    )
+    return (channels - mean).div_(std)
 
 
 def preprocess(grey: NDArray[np.float32], spec: PreprocessingSpec) -> Tensor:

@@ -7,10 +7,10 @@ that does not fit its card is refused, so a verdict from random or foreign weigh
 
 import re
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import safetensors.torch
 import torch
@@ -25,6 +25,7 @@ from app.errors import VeriscanError, WeightsDamagedError, WeightsMissingError
 ACTIVE_FILE = "active.toml"
 CHECKPOINT_SUFFIX = ".safetensors"
 CARD_SUFFIX = ".json"
+AnyCard = TypeVar("AnyCard", Card, GateCard)
 CHECKPOINT_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -39,6 +40,41 @@ class LoadedDetector:
 
     network: Detector
     card: Card
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedWeights(Generic[AnyCard]):
+    """A file that is the one its card describes, of which a network can be built.
+
+    Attributes:
+        name: Of the file, without its ending.
+        card: Of the weights.
+        data: The file, in the format of safetensors.
+    """
+
+    name: str
+    card: AnyCard
+    data: bytes = field(repr=False)
+
+    def build_network(self) -> Detector:
+        """Build the network that the card describes, with these weights.
+
+        Returns:
+            The network in evaluation mode, float32, on the CPU.
+
+        Raises:
+            WeightsDamagedError: The card describes another network.
+        """
+        try:
+            network = build(self.card.architecture)
+        except VeriscanError as error:
+            raise WeightsDamagedError(self.name, str(error)) from error
+        try:
+            tensors = safetensors.torch.load(self.data)
+            network.load_state_dict({k: _as_float32(t) for k, t in tensors.items()}, strict=True)
+        except Exception as error:  # safetensors and torch raise many kinds for a foreign file
+            raise WeightsDamagedError(self.name, "its tensors are not the network's") from error
+        return network.eval()
 
 
 def active_checkpoint(weights_dir: Path, modality: str) -> Path:
@@ -85,8 +121,8 @@ def with_active(weights_dir: Path, modality: str, name: str) -> bytes:
     return ("\n".join(lines) + "\n").encode()
 
 
-def load_detector(card_path: Path) -> LoadedDetector:
-    """Load a checkpoint, checking it against its card.
+def check_detector(card_path: Path) -> CheckedWeights[Card]:
+    """Read a checkpoint and check it against its card, but for the tensors in it.
 
     Raises:
         WeightsMissingError: Card or checkpoint is not there.
@@ -100,18 +136,27 @@ def load_detector(card_path: Path) -> LoadedDetector:
             f"they want preprocessing version {card.preprocessing.version}, "
             f"this is version {PREPROCESSING_VERSION}",
         )
-    return LoadedDetector(network=load_network(card_path, card), card=card)
+    return check_weights(card_path, card)
 
 
-def load_network(card_path: Path, card: Card | GateCard) -> Detector:
-    """Build the network that a card describes, with the weights in the file beside the card.
+def load_detector(card_path: Path) -> LoadedDetector:
+    """Load a checkpoint, checking it against its card.
 
-    Returns:
-        The network in evaluation mode, float32, on the CPU.
+    Raises:
+        WeightsMissingError: Card or checkpoint is not there.
+        CardInvalidError: The card cannot be used.
+        WeightsDamagedError: The checkpoint is not the one that the card describes.
+    """
+    checked = check_detector(card_path)
+    return LoadedDetector(network=checked.build_network(), card=checked.card)
+
+
+def check_weights(card_path: Path, card: AnyCard) -> CheckedWeights[AnyCard]:
+    """Read the file beside a card and check that it is the one that the card describes.
 
     Raises:
         WeightsMissingError: The file is not there.
-        WeightsDamagedError: It is not the one that the card describes.
+        WeightsDamagedError: It is another one.
     """
     name = card_path.stem
     try:
@@ -122,15 +167,7 @@ def load_network(card_path: Path, card: Card | GateCard) -> Detector:
         raise WeightsDamagedError(name, "the file cannot be read") from error
     if sha256(data).hexdigest() != card.sha256:
         raise WeightsDamagedError(name, "the file's SHA-256 is not the card's")
-    try:
-        tensors = safetensors.torch.load(data)
-        network = build(card.architecture)
-        network.load_state_dict({k: _as_float32(t) for k, t in tensors.items()}, strict=True)
-    except VeriscanError as error:
-        raise WeightsDamagedError(name, str(error)) from error
-    except Exception as error:  # safetensors and torch raise many kinds for a foreign file
-        raise WeightsDamagedError(name, "its tensors are not the network's") from error
-    return network.eval()
+    return CheckedWeights(name=name, card=card, data=data)
 
 
 def _active(weights_dir: Path) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import copy
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -21,6 +22,7 @@ from app.detection.card import Card, PreprocessingSpec
 from app.detection.gate_card import GateCard
 from app.detection.preprocessing import normalise
 from app.engine.protocol import CPU, CUDA
+from app.errors import VeriscanError
 
 logger = logging.getLogger(__name__)
 
@@ -160,18 +162,24 @@ class CudaBackend:
         return BatchOutput(logits.float().cpu().numpy(), evidence.float().cpu().numpy(), CUDA)
 
 
-def make_backend(network: Detector, card: Card | GateCard, machine: Machine) -> Backend:
+def make_backend(
+    make_network: Callable[[], Detector], card: Card | GateCard, machine: Machine
+) -> Backend:
     """Return what runs a network on a machine.
 
     Args:
-        network: In evaluation mode, float32, on the CPU.
+        make_network: Builds it, in evaluation mode, float32, on the CPU. On the CPU a
+            network whose graph is stored is not built, which saves seconds and much memory.
         card: Of its weights.
         machine: What to run it on. A GPU without room for the network leaves it to the CPU.
+
+    Raises:
+        VeriscanError: What ``make_network`` raises.
     """
-    reader = GreyReader(network, card.preprocessing)
+    make_reader = cache(lambda: GreyReader(make_network(), card.preprocessing))
     if machine.device == CUDA:
         try:
-            return CudaBackend(reader, machine)
+            return CudaBackend(make_reader(), machine)
         except torch.OutOfMemoryError:
             machine.out_of_memory()
             torch.cuda.empty_cache()
@@ -180,10 +188,12 @@ def make_backend(network: Detector, card: Card | GateCard, machine: Machine) -> 
         from app.engine.graphs import GraphCache, graph_backend
 
         try:
-            return graph_backend(reader, card, GraphCache(machine.graphs_dir), machine.threads)
+            return graph_backend(make_reader, card, GraphCache(machine.graphs_dir), machine.threads)
+        except VeriscanError:  # there is no network at all
+            raise
         except Exception:  # not installed, a network that cannot be exported, a disk that is full …
             logger.warning("A network runs in PyTorch, which is slower.", exc_info=True)
-    return CpuBackend(reader)
+    return CpuBackend(make_reader())
 
 
 def run_halving(

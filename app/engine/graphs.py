@@ -7,6 +7,7 @@ export takes seconds and reading it back a few tenths.
 """
 
 import importlib
+import inspect
 import json
 import logging
 import struct
@@ -14,10 +15,12 @@ import sys
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -27,6 +30,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from app.detection import architectures, preprocessing
 from app.detection.card import Card
 from app.detection.gate_card import GateCard
 from app.engine.backends import Backend, BatchOutput, CpuBackend, GreyReader
@@ -151,7 +155,10 @@ class GraphCache:
 
 
 def graph_backend(
-    reader: GreyReader, card: Card | GateCard, stored: GraphCache, threads: int | None
+    make_reader: Callable[[], GreyReader],
+    card: Card | GateCard,
+    stored: GraphCache,
+    threads: int | None,
 ) -> GraphBackend:
     """Return a backend that runs a network's graph: the stored one, or a new export.
 
@@ -159,7 +166,8 @@ def graph_backend(
     image is stored too, so that a start with stored graphs is spared its slow and large first run.
 
     Args:
-        reader: The network, in evaluation mode, float32, on the CPU.
+        make_reader: Builds the network, in evaluation mode, float32, on the CPU; is not called
+            where its graph is stored.
         card: Of its weights.
         stored: Where graphs are kept.
         threads: For one scan; None is one a core.
@@ -167,6 +175,7 @@ def graph_backend(
     Raises:
         ImportError: OpenVINO is not installed.
         GraphDriftError: What was exported does not agree with PyTorch.
+        VeriscanError: What ``make_reader`` raises.
         Exception: What OpenVINO raises for a network that it cannot export.
     """
     options = _options(threads)
@@ -179,6 +188,7 @@ def graph_backend(
             logger.warning("A stored graph does not run; it is exported again.", exc_info=True)
         else:
             return backend
+    reader = make_reader()
     answers = _answers(CpuBackend(reader), side)
     graph = _exported(reader, side, options)
     # What was just compiled holds the network a second time; read back, the graph holds it once.
@@ -244,11 +254,22 @@ def _exported(reader: GreyReader, side: int, options: dict[str, Any]) -> bytes:
     return graph
 
 
+@cache
+def _code() -> str:
+    """Return a hash of the code that decides what a graph says, libraries by their versions."""
+    libraries = [f"{name} {version(name)}" for name in ("efficientnet-pytorch", "torchvision")]
+    folder = Path(architectures.__path__[0])
+    files = [*sorted(folder.glob("*.py")), Path(preprocessing.__file__)]
+    code = b"".join(file.read_bytes() for file in files) + inspect.getsource(GreyReader).encode()
+    return sha256(repr(libraries).encode() + code).hexdigest()
+
+
 def _key(card: Card | GateCard) -> str:
     """Return under which name the graph of a network is kept: all that it depends on."""
     core = _core()
     described = [
         FORMAT,
+        _code(),
         card.sha256,
         card.architecture.name,
         dict(card.architecture.arguments),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from app.detection.card import Card
 from app.detection.explain import heatmap
-from app.detection.gate import gate_finding, load_gate, thumbnail
+from app.detection.gate import check_gate, gate_finding, thumbnail
 from app.detection.gate_card import GateCard
 from app.detection.labels import Verdict
 from app.detection.preprocessing import square_to_scan, to_square
@@ -21,7 +21,7 @@ from app.detection.reasons import reasons_for
 from app.detection.spec import modality as spec_of
 from app.detection.stability import assess, settled, variants_for
 from app.detection.verdict import Finding, GateFinding, StabilityFinding
-from app.detection.weights import active_checkpoint, checkpoint, load_detector
+from app.detection.weights import active_checkpoint, check_detector, checkpoint
 from app.engine.backends import Backend, Machine, make_backend
 from app.engine.batching import WaitingScan
 from app.engine.protocol import CPU, Judgement
@@ -219,26 +219,29 @@ def load_serving(
             is no reason to do without one; a gate that is not there is.
     """
     if name is None:
-        detector = load_detector(active_checkpoint(weights_dir, modality))
+        card_path = active_checkpoint(weights_dir, modality)
     else:
-        detector = load_detector(checkpoint(weights_dir, modality, name))
-    card = detector.card
-    if card.modality != modality:
-        raise WeightsDamagedError(card.name, f"they are for the modality {card.modality!r}")
-    serving = Serving(
-        modality=modality,
-        card=card,
-        backend=make_backend(detector.network, card, machine),
-        gate=_load_serving_gate(weights_dir, modality, machine),
-    )
+        card_path = checkpoint(weights_dir, modality, name)
+    card, backend = _load_network(card_path, modality, machine)
+    gate = _load_serving_gate(weights_dir, modality, machine)
+    serving = Serving(modality=modality, card=card, backend=backend, gate=gate)
     blank = np.zeros((card.preprocessing.image_size,) * 2, dtype=np.float32)
     if serving.judge([serving.prepare(blank, override_gate=True)]) == [None]:
         raise WeightsDamagedError(card.name, "they give no number for a blank scan")
     return serving
 
 
+def _load_network(card_path: Path, modality: str, machine: Machine) -> tuple[Card, Backend]:
+    weights = check_detector(card_path)
+    card = weights.card
+    if card.modality != modality:
+        raise WeightsDamagedError(card.name, f"they are for the modality {card.modality!r}")
+    return card, make_backend(weights.build_network, card, machine)
+
+
 def _load_serving_gate(weights_dir: Path, modality: str, machine: Machine) -> ServingGate | None:
-    gate = load_gate(weights_dir, modality)
-    if gate is None:
+    weights = check_gate(weights_dir, modality)
+    if weights is None:
         return None
-    return ServingGate(card=gate.card, backend=make_backend(gate.network, gate.card, machine))
+    backend = make_backend(weights.build_network, weights.card, machine)
+    return ServingGate(card=weights.card, backend=backend)

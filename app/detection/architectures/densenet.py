@@ -5,11 +5,10 @@ https://arxiv.org/abs/1608.06993. Layers from torchvision (BSD-3-Clause).
 """
 
 from torch import nn
-from torchvision import models
 
 from app.detection.architectures import register
 from app.detection.architectures.heads import DenseHead, DenseHeadDetector, LinearHeadDetector
-from app.detection.architectures.trunks import TorchvisionTrunk, layers_before
+from app.detection.architectures.trunks import TorchvisionTrunk, layers_before, torchvision_network
 
 
 @register("densenet121")
@@ -28,7 +27,7 @@ def densenet121_dense(
 
 
 def _trunk() -> TorchvisionTrunk:
-    network = models.densenet121(weights=None)
+    network = torchvision_network("densenet121")
     # torchvision applies the last ReLU in its forward method, outside of its layers.
     layers = layers_before(network, "classifier") | {"relu": nn.ReLU()}
     return TorchvisionTrunk("densenet121", layers)

@@ -2,11 +2,15 @@
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from app.detection.architectures import register
 from app.detection.architectures.base import Detector
-from app.detection.architectures.trunks import TorchvisionTrunk, feature_shape, layers_before
+from app.detection.architectures.trunks import (
+    TorchvisionTrunk,
+    feature_shape,
+    layers_before,
+    torchvision_network,
+)
 
 LEAST_SQUARE = 1e-3
 
@@ -59,6 +63,6 @@ class Gatekeeper(Detector):
 @register("mobilenet_v2_gatekeeper")
 def mobilenet_v2_gatekeeper(*, directions: int = 48) -> Gatekeeper:
     """Build the network of a gate on MobileNetV2 (2.3 million parameters)."""
-    network = models.mobilenet_v2(weights=None)
+    network = torchvision_network("mobilenet_v2")
     trunk = TorchvisionTrunk("mobilenet_v2", layers_before(network, "classifier"))
     return Gatekeeper(trunk, directions=directions)

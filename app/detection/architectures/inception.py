@@ -6,11 +6,10 @@ https://arxiv.org/abs/1512.00567. Layers from torchvision (BSD-3-Clause).
 
 import torch
 from torch import Tensor, nn
-from torchvision import models
 
 from app.detection.architectures import register
 from app.detection.architectures.heads import DenseHead, DenseHeadDetector
-from app.detection.architectures.trunks import TorchvisionTrunk, layers_before
+from app.detection.architectures.trunks import TorchvisionTrunk, layers_before, torchvision_network
 from app.detection.preprocessing import IMAGENET_MEAN, IMAGENET_STD
 
 
@@ -45,6 +44,6 @@ def inception_v3_dense(
 
 
 def _trunk(*, scale_input: bool) -> TorchvisionTrunk:
-    network = models.inception_v3(weights=None, aux_logits=False, init_weights=False)
+    network = torchvision_network("inception_v3", aux_logits=False, init_weights=False)
     scaling = {"scaling": InceptionScaling()} if scale_input else {}
     return TorchvisionTrunk("inception_v3", scaling | layers_before(network, "avgpool"))

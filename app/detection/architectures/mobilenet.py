@@ -4,11 +4,9 @@ Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks", CVPR 2
 https://arxiv.org/abs/1801.04381. Layers from torchvision (BSD-3-Clause).
 """
 
-from torchvision import models
-
 from app.detection.architectures import register
 from app.detection.architectures.heads import DenseHead, DenseHeadDetector, LinearHeadDetector
-from app.detection.architectures.trunks import TorchvisionTrunk, layers_before
+from app.detection.architectures.trunks import TorchvisionTrunk, layers_before, torchvision_network
 
 
 @register("mobilenet_v2")
@@ -27,5 +25,5 @@ def mobilenet_v2_dense(
 
 
 def _trunk() -> TorchvisionTrunk:
-    network = models.mobilenet_v2(weights=None)
+    network = torchvision_network("mobilenet_v2")
     return TorchvisionTrunk("mobilenet_v2", layers_before(network, "classifier"))

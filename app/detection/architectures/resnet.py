@@ -4,11 +4,9 @@ He et al., "Deep Residual Learning for Image Recognition", CVPR 2016,
 https://arxiv.org/abs/1512.03385. Layers from torchvision (BSD-3-Clause).
 """
 
-from torchvision import models
-
 from app.detection.architectures import register
 from app.detection.architectures.heads import DenseHead, DenseHeadDetector, LinearHeadDetector
-from app.detection.architectures.trunks import TorchvisionTrunk, layers_before
+from app.detection.architectures.trunks import TorchvisionTrunk, layers_before, torchvision_network
 
 
 @register("resnet18")
@@ -52,5 +50,5 @@ def resnet50_dense(
 
 def resnet_trunk(model_name: str) -> TorchvisionTrunk:
     """Return a fresh trunk; ``model_name`` is torchvision's of one of its ResNets."""
-    network = models.get_model(model_name, weights=None)
+    network = torchvision_network(model_name)
     return TorchvisionTrunk(model_name, layers_before(network, "avgpool"))

@@ -1,6 +1,7 @@
 """Trunks: what comes before the head. Those from torchvision keep its names for their tensors."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
@@ -23,6 +24,22 @@ class TorchvisionTrunk(nn.Sequential):
         self.model_name = model_name
         for name, layer in layers.items():
             self.add_module(name, layer)
+
+
+def torchvision_network(model_name: str, **options: Any) -> nn.Module:
+    """Return a network of torchvision with fresh weights.
+
+    torchvision brings PyTorch's compilers into memory, 160 MiB of them, until the process ends, so
+    it is imported where a network of its is built. A server with stored graphs builds none.
+
+    Args:
+        model_name: torchvision's.
+        options: For torchvision's builder.
+    """
+    from torchvision import models
+
+    network: nn.Module = models.get_model(model_name, weights=None, **options)
+    return network
 
 
 def layers_before(network: nn.Module, end: str) -> dict[str, nn.Module]:

@@ -5,7 +5,6 @@ ICLR 2015, https://arxiv.org/abs/1409.1556. Layers from torchvision (BSD-3-Claus
 """
 
 from torch import nn
-from torchvision.models.vgg import cfgs, make_layers
 
 from app.detection.architectures import register
 from app.detection.architectures.heads import DenseHead, DenseHeadDetector
@@ -20,6 +19,8 @@ def vgg16_dense(*, image_size: int, hidden: int = 256, dropout: float = 0.5) -> 
 
 
 def _trunk() -> TorchvisionTrunk:
+    from torchvision.models.vgg import cfgs, make_layers
+
     # Not from models.vgg16(), which would fill half a gigabyte with a classifier to throw away.
     features = make_layers(cfgs["D"])
     for layer in features:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from app.detection.gate import gate_finding, load_gate, thumbnail
+from app.detection.gate import check_gate, gate_finding, thumbnail
 from app.detection.gate_card import GateCard, read_gate_card
 from app.errors import CardInvalidError, WeightsDamagedError
 from tests.factories import make_gate_card, publish_tiny_gate
@@ -87,18 +87,19 @@ def test_an_override_lets_pass_but_does_not_make_it_look_right() -> None:
 
 
 def test_without_a_gate_there_is_none(tmp_path: Path) -> None:
-    assert load_gate(tmp_path, "lung_ct") is None
+    assert check_gate(tmp_path, "lung_ct") is None
 
 
 def test_a_gate_is_loaded_ready_to_serve(tmp_path: Path) -> None:
     card = publish_tiny_gate(tmp_path, "lung_ct", lets_pass=True)
 
-    gate = load_gate(tmp_path, "lung_ct")
+    gate = check_gate(tmp_path, "lung_ct")
 
     assert gate is not None
     assert gate.card == card
-    assert not gate.network.training
-    assert all(p.dtype == torch.float32 for p in gate.network.parameters())
+    network = gate.build_network()
+    assert not network.training
+    assert all(p.dtype == torch.float32 for p in network.parameters())
 
 
 def test_a_gate_of_another_preprocessing_is_refused(tmp_path: Path) -> None:
@@ -106,4 +107,4 @@ def test_a_gate_of_another_preprocessing_is_refused(tmp_path: Path) -> None:
     publish_tiny_gate(tmp_path, "lung_ct", lets_pass=True, preprocessing=spec)
 
     with pytest.raises(WeightsDamagedError, match="version 99"):
-        load_gate(tmp_path, "lung_ct")
+        check_gate(tmp_path, "lung_ct")

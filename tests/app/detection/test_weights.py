@@ -1,5 +1,6 @@
 import json
 import pickle
+import sys
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -118,6 +119,17 @@ def test_tensors_that_are_not_the_networks_are_refused(
 
     with pytest.raises(WeightsDamagedError, match="its tensors are not the network's"):
         load_detector(weights_dir / CARD)
+
+
+def test_a_library_that_is_missing_is_not_taken_for_damaged_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = ArchitectureSpec(name="mobilenet_v2", arguments={})
+    publish_tiny_weights(tmp_path, "lung_ct", architecture=spec)
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+
+    with pytest.raises(ImportError, match="torchvision"):
+        load_detector(tmp_path / CARD)
 
 
 class Bomb:

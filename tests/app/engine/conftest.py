@@ -1,6 +1,6 @@
 """Fixtures that put a gate in front of the networks of every engine that starts after them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -25,8 +25,8 @@ def gate(
     gate = Gate()
     limit = 8 if "batches_of_eight" in request.fixturenames else 1
 
-    def make(network: Detector, card: Card, _machine: Machine) -> GatedBackend:
-        return GatedBackend(GreyReader(network, card.preprocessing), gate, limit, sizes)
+    def make(make_network: Callable[[], Detector], card: Card, _machine: Machine) -> GatedBackend:
+        return GatedBackend(GreyReader(make_network(), card.preprocessing), gate, limit, sizes)
 
     monkeypatch.setattr(serving_module, "make_backend", make)
     yield gate

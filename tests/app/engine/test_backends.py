@@ -67,7 +67,7 @@ def test_a_backend_says_what_the_network_says_of_each_scan(
     with torch.inference_mode():
         expected = copy.deepcopy(network)(normalise(batch, CARD.preprocessing))
 
-    output = make_backend(network, CARD, machine(kind, tmp_path)).run(batch)
+    output = make_backend(lambda: network, CARD, machine(kind, tmp_path)).run(batch)
 
     drift = 2e-2 if kind == CUDA else 1e-4
     assert output.device == kind
@@ -80,7 +80,7 @@ def test_a_backend_says_what_the_network_says_of_each_scan(
 def test_what_a_backend_has_answered_is_not_changed_by_the_next_scan(
     kind: str, network: Detector, tmp_path: Path
 ) -> None:
-    backend = make_backend(network, CARD, machine(kind, tmp_path))
+    backend = make_backend(lambda: network, CARD, machine(kind, tmp_path))
 
     first = backend.run(squares(1))
     kept = first.logits.copy(), first.evidence.copy()
@@ -97,7 +97,7 @@ def test_a_scan_that_is_no_number_gives_none_to_itself_alone(
     batch = squares(2)
     batch[0] = torch.nan
 
-    output = make_backend(network, CARD, machine(kind, tmp_path)).run(batch)
+    output = make_backend(lambda: network, CARD, machine(kind, tmp_path)).run(batch)
 
     assert not np.isfinite(output.logits[0])
     assert np.isfinite(output.logits[1])
@@ -105,7 +105,7 @@ def test_a_scan_that_is_no_number_gives_none_to_itself_alone(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_a_gpu_judges_scans_in_batches(kind: str, network: Detector, tmp_path: Path) -> None:
-    backend = make_backend(network, CARD, machine(kind, tmp_path))
+    backend = make_backend(lambda: network, CARD, machine(kind, tmp_path))
 
     assert backend.batch_limit == (8 if kind == CUDA else 1)
 
@@ -131,7 +131,7 @@ def test_a_network_that_does_not_fit_on_the_gpu_at_all_runs_on_the_cpu(
 
     monkeypatch.setattr(backends_module, "CudaBackend", full)
 
-    output = make_backend(network, CARD, Machine(device=CUDA)).run(squares(1))
+    output = make_backend(lambda: network, CARD, Machine(device=CUDA)).run(squares(1))
 
     assert output.device == CPU
     assert "no memory" in caplog.text

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from app.detection.explain import heatmap
 from app.detection.labels import Verdict
 from app.detection.preprocessing import preprocess, square_to_scan
 from app.detection.spec import modalities
-from app.detection.weights import active_checkpoint, load_detector
+from app.detection.weights import active_checkpoint, check_detector, load_detector
 from app.engine import engine as engine_module
 from app.engine import serving as serving_module
 from app.engine.backends import BatchOutput, CpuBackend, GreyReader, Machine
@@ -160,8 +161,8 @@ def test_weights_that_compute_no_number_are_unavailable(
             output = super().run(squares)
             return output._replace(logits=output.logits * np.float32("nan"))
 
-    def make(network: Detector, card: Card, _machine: Machine) -> Overflowing:
-        return Overflowing(GreyReader(network, card.preprocessing))
+    def make(make_network: Callable[[], Detector], card: Card, _machine: Machine) -> Overflowing:
+        return Overflowing(GreyReader(make_network(), card.preprocessing))
 
     monkeypatch.setattr(serving_module, "make_backend", make)
     publish_tiny_weights(tmp_path, "lung_ct")
@@ -213,9 +214,9 @@ def test_weights_are_loaded_once_however_often_and_by_whom_it_is_started(
 
     def load(path: Path) -> object:
         loaded.append(path)
-        return load_detector(path)
+        return check_detector(path)
 
-    monkeypatch.setattr(serving_module, "load_detector", load)
+    monkeypatch.setattr(serving_module, "check_detector", load)
     engine = new_engine(tiny_weights_dir)
     threads_before = threading.active_count()
 

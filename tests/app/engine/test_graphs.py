@@ -1,5 +1,6 @@
 import logging
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -21,9 +22,11 @@ from app.engine.graphs import (
     StoredGraph,
     known_square,
 )
-from tests.factories import make_card
+from app.errors import WeightsDamagedError
+from tests.factories import make_card, publish_tiny_weights
 
 CARD = make_card()
+ROOT = Path(__file__).parents[3]
 NOTHING = StoredGraph(np.zeros(2, np.float32), b"")
 
 
@@ -65,8 +68,11 @@ def stored(folder: Path) -> Path:
 
 
 def test_a_graph_is_exported_once_and_read_back_later(tmp_path: Path, exports: list[int]) -> None:
-    first = make_backend(network(), CARD, on(tmp_path))
-    second = make_backend(network(), CARD, on(tmp_path))
+    def not_needed() -> Detector:
+        raise AssertionError("the network was built though its graph is stored")
+
+    first = make_backend(network, CARD, on(tmp_path))
+    second = make_backend(not_needed, CARD, on(tmp_path))
 
     assert exports == [64]
     assert np.array_equal(said(first).logits, said(second).logits)
@@ -86,7 +92,7 @@ def test_the_graph_of_a_network_that_looks_several_times_says_what_the_network_s
         both = build(spec).eval()
     square = known_square(64)
 
-    graph = make_backend(both, make_card(architecture=spec), on(tmp_path))
+    graph = make_backend(lambda: both, make_card(architecture=spec), on(tmp_path))
 
     assert isinstance(graph, GraphBackend)
     expected, found, mirrored = (
@@ -102,13 +108,54 @@ def test_the_graph_of_a_network_that_looks_several_times_says_what_the_network_s
     assert np.allclose(mirrored.evidence[..., ::-1], found.evidence, atol=1e-3)
 
 
+def test_a_server_with_stored_graphs_is_spared_the_compilers_that_torchvision_brings(
+    tmp_path: Path,
+) -> None:
+    spec = ArchitectureSpec(name="mobilenet_v2", arguments={})
+    publish_tiny_weights(tmp_path / "weights", "lung_ct", architecture=spec)
+    script = f"""
+import sys
+from pathlib import Path
+from app.engine.engine import InProcessEngine
+from tests.factories import make_grey
+folder = Path({str(tmp_path)!r})
+engine = InProcessEngine(
+    folder / "weights", max_queue=4, max_batch=1, device="cpu", graphs_dir=folder / "graphs"
+)
+engine.start()
+ran_on = engine.submit("lung_ct", make_grey()).result(timeout=20).finding.device
+print(*sorted({{"torchvision", "torch._dynamo"}} & set(sys.modules)), ran_on)
+engine.stop()
+"""
+    first, second = (
+        subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, timeout=90, check=True, capture_output=True
+        ).stdout.decode()
+        for _ in range(2)
+    )
+
+    assert first.strip() == "torch._dynamo torchvision cpu (openvino)"
+    assert second.strip() == "cpu (openvino)"
+
+
+def test_a_graph_that_other_code_exported_does_not_serve(
+    tmp_path: Path, exports: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_backend(network, CARD, on(tmp_path))
+    monkeypatch.setattr(graphs_module, "_code", lambda: "another release")
+
+    make_backend(network, CARD, on(tmp_path))
+
+    assert exports == [64, 64]
+
+
 def test_other_weights_or_another_size_have_a_graph_of_their_own(
     tmp_path: Path, exports: list[int]
 ) -> None:
     other = make_card(digest="1" * 64)
 
-    make_backend(network(), CARD, on(tmp_path))
-    make_backend(network(1), other, on(tmp_path))
+    make_backend(network, CARD, on(tmp_path))
+    make_backend(lambda: network(1), other, on(tmp_path))
 
     assert exports == [64, 64]
     assert len(list(tmp_path.iterdir())) == 2
@@ -128,26 +175,26 @@ def test_a_damaged_graph_is_exported_again(
     tmp_path: Path, exports: list[int], damage: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert callable(damage)
-    expected = said(make_backend(network(), CARD, on(tmp_path)))
+    expected = said(make_backend(network, CARD, on(tmp_path)))
     whole = stored(tmp_path).read_bytes()
     stored(tmp_path).write_bytes(damage(whole))
 
-    again = said(make_backend(network(), CARD, on(tmp_path)))
+    again = said(make_backend(network, CARD, on(tmp_path)))
 
     assert exports == [64, 64]
     assert np.array_equal(again.logits, expected.logits)
-    make_backend(network(), CARD, on(tmp_path))
+    make_backend(network, CARD, on(tmp_path))
     assert exports == [64, 64]
 
 
 def test_a_whole_file_that_is_no_graph_is_exported_again(
     tmp_path: Path, exports: list[int], caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_backend(network(), CARD, on(tmp_path))
+    make_backend(network, CARD, on(tmp_path))
     no_graph = StoredGraph(np.zeros(17, np.float32), b"this is no graph")
     GraphCache(tmp_path).store(stored(tmp_path).stem, no_graph)
 
-    again = make_backend(network(), CARD, on(tmp_path))
+    again = make_backend(network, CARD, on(tmp_path))
 
     assert said(again).device == "cpu (openvino)"
     assert exports == [64, 64]
@@ -157,13 +204,13 @@ def test_a_whole_file_that_is_no_graph_is_exported_again(
 def test_a_stored_graph_that_says_something_else_on_this_machine_never_serves(
     tmp_path: Path, exports: list[int]
 ) -> None:
-    expected = said(make_backend(network(0), CARD, on(tmp_path)))
+    expected = said(make_backend(network, CARD, on(tmp_path)))
     key, cache = stored(tmp_path).stem, GraphCache(tmp_path)
     kept = cache.load(key)
     assert kept is not None
     cache.store(key, StoredGraph(kept.answers + np.float32(0.1), kept.graph))
 
-    backend = make_backend(network(0), CARD, on(tmp_path))
+    backend = make_backend(network, CARD, on(tmp_path))
 
     assert np.allclose(said(backend).logits, expected.logits, atol=1e-5)
     assert exports == [64, 64]
@@ -190,7 +237,7 @@ def test_without_room_on_the_disk_the_graph_serves_all_the_same(
 
     monkeypatch.setattr(graphs_module, "write_atomically", full)
 
-    assert said(make_backend(network(), CARD, on(tmp_path))).device == "cpu (openvino)"
+    assert said(make_backend(network, CARD, on(tmp_path))).device == "cpu (openvino)"
     assert "could not be stored" in caplog.text
 
 
@@ -199,7 +246,7 @@ def test_a_folder_that_cannot_be_made_is_no_reason_not_to_serve(
 ) -> None:
     (tmp_path / "file").write_text("")
 
-    backend = make_backend(network(), CARD, on(tmp_path / "file" / "graphs"))
+    backend = make_backend(network, CARD, on(tmp_path / "file" / "graphs"))
 
     assert said(backend).device == "cpu (openvino)"
     assert "could not be stored" in caplog.text
@@ -218,7 +265,7 @@ def test_a_graph_that_says_something_else_never_serves(
 
     monkeypatch.setattr(graphs_module, "GraphBackend", Drifting)
 
-    backend = make_backend(network(), CARD, on(tmp_path))
+    backend = make_backend(network, CARD, on(tmp_path))
 
     assert isinstance(backend, CpuBackend)
     assert "does not say what its network says" in caplog.text
@@ -233,8 +280,20 @@ def test_a_network_that_cannot_be_exported_runs_in_pytorch(
 
     monkeypatch.setattr(graphs_module, "_exported", refuse)
 
-    assert said(make_backend(network(), CARD, on(tmp_path))).device == "cpu"
+    assert said(make_backend(network, CARD, on(tmp_path))).device == "cpu"
     assert "runs in PyTorch, which is slower" in caplog.text
+
+
+def test_weights_of_another_network_are_refused_and_not_called_slow(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse() -> Detector:
+        raise WeightsDamagedError("tiny", "its tensors are not the network's")
+
+    with pytest.raises(WeightsDamagedError, match="not the network's"):
+        make_backend(refuse, CARD, on(tmp_path))
+
+    assert "slower" not in caplog.text
 
 
 def test_without_the_runtime_a_network_runs_in_pytorch(
@@ -243,12 +302,12 @@ def test_without_the_runtime_a_network_runs_in_pytorch(
     monkeypatch.setitem(sys.modules, "openvino", None)
     monkeypatch.setattr(graphs_module, "_core", graphs_module._openvino.__wrapped__)
 
-    assert said(make_backend(network(), CARD, on(tmp_path))).device == "cpu"
+    assert said(make_backend(network, CARD, on(tmp_path))).device == "cpu"
     assert "slower" in caplog.text
 
 
 def test_nothing_is_reported_to_the_makers_of_the_runtime(tmp_path: Path) -> None:
-    make_backend(network(), CARD, on(tmp_path))
+    make_backend(network, CARD, on(tmp_path))
 
     assert sys.modules["openvino_telemetry"] is None
     assert not [name for name in sys.modules if name.startswith("openvino_telemetry.")]
@@ -257,6 +316,6 @@ def test_nothing_is_reported_to_the_makers_of_the_runtime(tmp_path: Path) -> Non
 def test_making_and_using_a_graph_warns_of_nothing(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    make_backend(network(), CARD, on(tmp_path))
+    make_backend(network, CARD, on(tmp_path))
 
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

@@ -13,7 +13,7 @@ from torch import nn
 from torchvision import models
 
 from app.detection.decoding import decode
-from app.detection.gate import gate_finding, load_gate, thumbnail
+from app.detection.gate import check_gate, gate_finding, thumbnail
 from app.detection.gate_card import GateCard
 from app.detection.labels import Verdict
 from app.detection.preprocessing import normalise
@@ -91,10 +91,11 @@ def published(
 def test_the_server_loads_what_was_published(published: tuple[Path, GateCard]) -> None:
     weights_dir, card = published
 
-    gate = load_gate(weights_dir, "lung_ct")
+    gate = check_gate(weights_dir, "lung_ct")
 
     assert gate is not None
     assert gate.card == card
+    assert gate.build_network().state_dict()
     assert sorted(p.name for p in (weights_dir / "lung_ct").iterdir()) == [
         "gate.json",
         "gate.safetensors",
@@ -104,8 +105,9 @@ def test_the_server_loads_what_was_published(published: tuple[Path, GateCard]) -
 def test_the_server_measures_the_likeness_that_was_fitted(
     published: tuple[Path, GateCard], images: list[GateImage]
 ) -> None:
-    gate = load_gate(published[0], "lung_ct")
+    gate = check_gate(published[0], "lung_ct")
     assert gate is not None
+    network = gate.build_network()
     held_out = [image for image in images if image.side == "test"]
 
     for is_right in (True, False):
@@ -115,7 +117,7 @@ def test_the_server_measures_the_likeness_that_was_fitted(
             spec = gate.card.preprocessing
             with torch.inference_mode():
                 small = thumbnail(grey, spec.image_size)
-                output = gate.network(normalise(small, spec)[None])
+                output = network(normalise(small, spec)[None])
             finding = gate_finding(float(output.logits[0]), gate.card, is_overridden=False)
             passed.append(finding.looks_right)
         assert np.mean(passed) == pytest.approx(float(is_right), abs=0.35)

@@ -6,7 +6,7 @@ only its own scan with it.
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -75,8 +75,8 @@ def test_no_scan_is_lost_when_the_gpu_has_too_little_memory(
     room: int,
     device: str,
 ) -> None:
-    def cramped(network: Detector, card: Card, machine: Machine) -> CrampedGpu:
-        return CrampedGpu(GreyReader(network, card.preprocessing), machine, room)
+    def cramped(make_network: Callable[[], Detector], card: Card, machine: Machine) -> CrampedGpu:
+        return CrampedGpu(GreyReader(make_network(), card.preprocessing), machine, room)
 
     monkeypatch.setattr(serving_module, "make_backend", cramped)
     monkeypatch.setattr(engine_module, "_settled", lambda _wanted: CUDA)
