@@ -15,7 +15,8 @@ from app.detection.labels import Label
 from app.detection.verdict import OperatingPoint
 from app.detection.weights import LoadedDetector
 from training.config import DatasetConfig, SystemConfig
-from training.data.manifest import Scan
+from training.data.manifest import Scan, on_side
+from training.data.selection import with_fewer_fakes
 from training.data.splits import COMPANION, SIDES
 from training.errors import StageMissingError, TrainingError
 from training.people import require_strangers
@@ -35,12 +36,21 @@ class Candidate:
         dataset: Of the data set.
         scans: The whole data set, and the system's companions.
         paths: Of the system's run.
+        judged_fakes: At most so many fakes of each generator on a side are judged; all where None.
     """
 
     config: SystemConfig
     dataset: DatasetConfig
     scans: Sequence[Scan]
     paths: SystemPaths
+    judged_fakes: int | None = None
+
+    def judged(self, side: str) -> list[Scan]:
+        """Return the scans of a side that it is judged on: all authentic ones, fakes as bounded."""
+        scans = on_side(self.scans, side)
+        if self.judged_fakes is None:
+            return scans
+        return with_fewer_fakes(scans, self.judged_fakes, seed=self.config.seed)
 
 
 def checkpoint_bytes(candidate: Candidate) -> bytes:
@@ -104,7 +114,8 @@ def trained_detector(candidate: Candidate, data: bytes) -> LoadedDetector:
             "seed": config.seed,
             "initialisation": candidate.paths.initialisation.read_text("utf-8").strip(),
             "torch": torch.__version__,
-        },
+        }
+        | ({} if candidate.judged_fakes is None else {"judged_fakes": candidate.judged_fakes}),
     )
     return LoadedDetector(network=network.eval(), card=card)
 

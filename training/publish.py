@@ -11,7 +11,7 @@ from app.detection.weights import LoadedDetector, active_checkpoint, load_detect
 from app.errors import VeriscanError
 from training.candidate import Candidate, checkpoint_bytes, trained_detector
 from training.classifiers.calibration import calibrate
-from training.data.manifest import LABELS, on_side
+from training.data.manifest import LABELS
 from training.errors import ActivationRefusedError, PublicationRefusedError
 from training.evaluation.compare import PREDICTIONS_FILE, predictions_of, read_system
 from training.evaluation.controls import sides_of
@@ -56,7 +56,7 @@ def evaluate_candidate(
     besides = besides or Options()
     validation = predict(
         detector,
-        on_side(candidate.scans, "validation"),
+        candidate.judged("validation"),
         index,
         task="judging validation",
         journal=besides.journal,
@@ -70,7 +70,7 @@ def evaluate_candidate(
         in_distribution=[f.generator for f in candidate.dataset.fakes],
         strict=True,
     )
-    evaluation = evaluate(detector, on_side(candidate.scans, "test"), index, options)
+    evaluation = evaluate(detector, candidate.judged("test"), index, options)
     write_evaluation(candidate.paths.evaluation_dir, evaluation, run=candidate.paths.root)
     measured = evaluation.report
     card = replace(
@@ -131,7 +131,7 @@ def publish(
     _require_current_left_out(candidate)
     shelf = Shelf(weights_dir, candidate.dataset.modality)
     shelf.served_before()  # damaged, it would stop the publication after all the measuring
-    tested = on_side(candidate.scans, "test")
+    tested = candidate.judged("test")
     journals = candidate.paths.journals
     besides = Options(
         robustness=sample or Sample(), control_sides=sides_of(tested), journal=journals
@@ -187,7 +187,7 @@ def _against_serving(candidate: Candidate, weights_dir: Path, card: Card) -> _Ri
         return None
     folder = candidate.paths.evaluation_dir
     index = candidate.scans[0].path.parent / "index"
-    test = on_side(candidate.scans, "test")
+    test = candidate.judged("test")
     task = "judging with the serving weights"
     rows = predict(serving, test, index, task=task, journal=candidate.paths.journals)
     write_predictions(folder / "serving" / PREDICTIONS_FILE, rows)

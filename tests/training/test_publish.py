@@ -1,6 +1,7 @@
 import csv
 import json
 import tomllib
+from collections import Counter
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -165,6 +166,20 @@ def test_what_was_measured_is_what_the_published_weights_say(published: Publishe
     for row, said in zip(rows, written, strict=True):
         assert row.probability == pytest.approx(float(said["probability"]), abs=1e-5)
         assert row.verdict == said["verdict"]
+
+
+def test_of_many_fakes_few_may_be_judged_and_the_card_says_so(
+    tmp_path: Path, few_bootstrap_rounds: None
+) -> None:
+    scans = write_dataset(tmp_path / "scans", train=2, validation=20, test=12)
+    candidate = replace(a_candidate(tmp_path, scans), judged_fakes=10)
+
+    card = publish(candidate, tmp_path / "weights").card
+
+    with (candidate.paths.evaluation_dir / "predictions.csv").open(encoding="utf-8") as file:
+        judged = Counter(row["generator"] for row in csv.DictReader(file))
+    assert judged == {"": 12, "square": 10, "blocks": 10}
+    assert card.training["judged_fakes"] == 10
 
 
 def test_the_operating_point_is_chosen_on_the_validation_side_alone(published: Published) -> None:

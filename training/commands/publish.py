@@ -32,12 +32,19 @@ from training.runs import dataset_paths, system_paths
     show_default=True,
     help="Test scans that every harmless change is tried on; each costs some twenty judgements.",
 )
+@click.option(
+    "--max-judged-fakes",
+    type=click.IntRange(1),
+    help="Judge at most so many fakes of each generator, on the validation and on the test side. "
+    "All authentic scans are judged in any case.",
+)
 def command(
     system: str,
     runs_dir: Path,
     weights_dir: Path,
     activation: bool | None,
     robustness_scans: int,
+    max_judged_fakes: int | None,
 ) -> None:
     """Calibrate on validation, measure once on the test side and write weights with their card."""
     from training.candidate import Candidate
@@ -55,6 +62,7 @@ def command(
         dataset=dataset,
         scans=scans,
         paths=system_paths(runs_dir, config.name),
+        judged_fakes=max_judged_fakes,
     )
     sample = Sample(scans=robustness_scans)
     done = stage(candidate, weights_dir, activation=activation, sample=sample)

@@ -62,6 +62,15 @@ def thinned(scans: Sequence[Scan], limit: int, *, seed: int) -> list[Scan]:
     return [s for s in scans if s.path in kept]
 
 
+def with_fewer_fakes(scans: Sequence[Scan], limit: int, *, seed: int) -> list[Scan]:
+    """Return all authentic scans, and at most ``limit`` fakes of each generator on each side.
+
+    The same seed chooses the same scans; the order stays.
+    """
+    kept = {s.path for s in _drawn([s for s in scans if s.label is Label.FAKE], limit, seed)}
+    return [s for s in scans if s.label is Label.REAL or s.path in kept]
+
+
 def _drawn(scans: Sequence[Scan], limit: int, seed: int) -> list[Scan]:
     groups: dict[tuple[str, str], list[Scan]] = defaultdict(list)
     for scan in scans:

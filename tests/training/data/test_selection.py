@@ -7,7 +7,7 @@ from app.detection.labels import Label
 from tests.training.lab import a_phase, a_scan, system_config
 from training.config import DiagnosisConfig
 from training.data.manifest import Scan
-from training.data.selection import scans_for, thinned
+from training.data.selection import scans_for, thinned, with_fewer_fakes
 from training.errors import TooFewScansError
 
 OSTEOARTHRITIS = DiagnosisConfig(column="grade", positive=["2", "3", "4"])
@@ -43,6 +43,18 @@ def test_a_limit_holds_for_authentic_scans_and_for_each_generator_on_each_side()
         for side, there in (("train", 30), ("validation", 10), ("test", 4))
         for generator in ("", "edit", "blocks")
     }
+
+
+def test_fewer_fakes_leave_every_authentic_scan() -> None:
+    kept = with_fewer_fakes(many(), 8, seed=1)
+
+    counts = Counter((s.side, s.generator) for s in kept)
+    assert counts == {
+        (side, generator): min(8, there) if generator else there
+        for side, there in (("train", 30), ("validation", 10), ("test", 4))
+        for generator in ("", "edit", "blocks")
+    }
+    assert kept == with_fewer_fakes(many(), 8, seed=1) != with_fewer_fakes(many(), 8, seed=2)
 
 
 def test_a_fake_stays_with_the_scan_it_was_made_from() -> None:
