@@ -103,6 +103,7 @@ class SystemConfig:
         l2: Penalty on large weights, as in Keras.
         gradient_clip: Largest norm of the gradient; 0 does not clip.
         precision: Lightning's name for it: ``32-true``, ``bf16-mixed`` or ``16-mixed``.
+            A CPU without instructions for bfloat16 trains in ``32-true`` in place of the second.
         validation_scans: At most so many of the validation side after each epoch; 0 for all.
         augmentation: How scans are varied.
         max_error_outside_band: Each error rate allowed outside the inconclusive band.

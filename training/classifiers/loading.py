@@ -1,5 +1,6 @@
 """The loaders of a phase, and the scans that each epoch is judged on."""
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from training.data.epochs import EpochDataset, Round
 from training.data.manifest import Scan, on_side
 from training.data.splits import COMPANION
 from training.errors import TooFewScansError
+from training.recipe import Precision
 from training.seeding import generator_for
 
 VALIDATION_BATCH_SIZE = 8
@@ -41,6 +43,18 @@ class Hardware:
     def processes(self) -> int:
         """Number of training processes on all machines together."""
         return self.devices * self.nodes
+
+    def precision(self, wanted: Precision) -> Precision:
+        """Return the precision to train in: a CPU that has to emulate bfloat16 does without it."""
+        on_cpu = self.accelerator == "cpu" or (
+            self.accelerator == "auto" and not torch.accelerator.is_available()
+        )
+        if wanted == "bf16-mixed" and on_cpu and not _has_bfloat16():
+            logging.getLogger(__name__).info(
+                "This CPU has no instructions for bfloat16: training in 32-true."
+            )
+            return "32-true"
+        return wanted
 
 
 class DetectorData(lightning.LightningDataModule):
@@ -118,6 +132,10 @@ class DetectorData(lightning.LightningDataModule):
         )
         preprocessing, augmentation = self._config.preprocessing, self._config.augmentation
         return EpochDataset(self.pool, preprocessing, turn, augmentation)
+
+
+def _has_bfloat16() -> bool:
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())  # noqa: SLF001
 
 
 def companions_of(config: SystemConfig, phase: int, scans: Sequence[Scan]) -> ScanPool | None:

@@ -204,7 +204,7 @@ def _trainer(
     return lightning.Trainer(
         max_epochs=phase.epochs,
         reload_dataloaders_every_n_epochs=1,
-        precision=config.precision,
+        precision=hardware.precision(config.precision),
         devices=hardware.devices,
         num_nodes=hardware.nodes,
         accelerator=hardware.accelerator,
