@@ -19,7 +19,7 @@ from training.errors import TooFewScansError
 from training.recipe import Precision
 from training.seeding import generator_for
 
-VALIDATION_BATCH_SIZE = 8
+VALIDATION_BATCH_SIZE = 2  # whole slices, seen at every pixel, take gigabytes each
 STEADY_FAKES = 20
 
 
