@@ -24,8 +24,9 @@ from training.evaluation.localisation import (
     over_scan,
     read_mask,
 )
-from training.evaluation.predict import below, look
+from training.evaluation.predict import below
 from training.evaluation.prediction_file import Prediction
+from training.evaluation.runtime import look
 from training.html import picture_uri
 
 LONGEST_SIDE_PIXELS = 320

@@ -9,8 +9,9 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import app.detection
+import app.engine
 import training
-from app.detection.weights import LoadedDetector
+from app.detection.card import Card
 from training.data.manifest import Scan
 from training.evaluation.prediction_file import Prediction
 from training.json_lines import JsonLines
@@ -19,18 +20,17 @@ from training.json_lines import JsonLines
 class Journal:
     """The predictions of one detector, a line a scan, in a file that grows as they are made.
 
-    A line counts for the same weights at the same operating point on the same kind of device, for
+    A line counts for the same weights at the same operating point in the same kind of runtime, for
     the same files and by the same code and libraries alone. One that was cut off does not count.
 
     Args:
         folder: Of the journals; is made where it is missing.
-        detector: Its network and its card.
+        card: Of the detector.
+        runtime: Name of what runs it.
     """
 
-    def __init__(self, folder: Path, detector: LoadedDetector) -> None:
-        card = detector.card
-        devices = sorted({p.device.type for p in detector.network.parameters()})
-        of = (card.sha256, card.modality, card.operating_point, devices, _code())
+    def __init__(self, folder: Path, card: Card, runtime: str) -> None:
+        of = (card.sha256, card.modality, card.operating_point, runtime, _code())
         self._lines = JsonLines(folder / f"{sha256(repr(of).encode()).hexdigest()}.jsonl")
         self._rows: dict[str, list[Prediction]] = {}
         for value in self._lines.read():
@@ -67,7 +67,9 @@ def _hash(path: Path | str) -> str:
 def _code() -> str:
     """Return a hash of all code that has a say in a prediction, libraries by their versions."""
     libraries = sorted(f"{d.name} {d.version}" for d in distributions())
-    packages = [Path(p) for package in (app.detection, training) for p in package.__path__]
+    packages = [
+        Path(p) for package in (app.detection, app.engine, training) for p in package.__path__
+    ]
     files = sorted(file for package in packages for file in package.rglob("*.py"))
     code = b"".join(file.read_bytes() for file in files)
     return sha256(repr(libraries).encode() + code).hexdigest()

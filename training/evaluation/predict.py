@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from app.detection.card import Card
 from app.detection.decoding import decode_single
-from app.detection.preprocessing import preprocess, square_to_scan
 from app.detection.weights import LoadedDetector
 from app.errors import UploadError
 from training.data.manifest import LABEL_NAMES, Scan
@@ -22,6 +22,7 @@ from training.errors import ManifestError
 from training.evaluation.journal import Journal
 from training.evaluation.localisation import AnnotationError, localise
 from training.evaluation.prediction_file import Prediction
+from training.evaluation.runtime import Runtime
 from training.fakes.sites import SITES_OF_MODALITY
 
 Variation = Callable[[NDArray[np.float32], str], NDArray[np.float32]]
@@ -62,9 +63,8 @@ def judge(
 ) -> Judged:
     """Judge scans through the same decoder, transform and network that serve.
 
-    On a CPU each of its threads judges scans of its own: that is faster than one scan after the
-    other on all threads, and than batches. A damaged image is skipped, with its reason, and the
-    rest is judged.
+    On a CPU each of its threads reads scans of its own. A damaged image is skipped, with its
+    reason, and the rest is judged.
 
     Args:
         detector: The network and its card.
@@ -76,9 +76,10 @@ def judge(
         journal: Folder of what was said before, and of what is said now; nothing is kept where
             None.
     """
-    judge_one = partial(_judge_one, detector, manifest, variations)
+    runtime = Runtime(detector, scans=len(scans) * len(variations or ("as it is",)))
+    judge_one = partial(_judge_one, runtime, detector.card, manifest, variations)
     if journal is not None:
-        known = Journal(journal, detector)
+        known = Journal(journal, detector.card, runtime.name)
         judge_one = partial(_judge_once, known, judge_one, tuple(variations or ()))
     with _threads_for(detector) as map_over:
         judged = list(tqdm(map_over(judge_one, scans), task, total=len(scans), unit="scan"))
@@ -101,24 +102,25 @@ def _judge_once(
 
 
 def _judge_one(
-    detector: LoadedDetector,
+    runtime: Runtime,
+    card: Card,
     manifest: Path,
     variations: Mapping[str, Variation] | None,
     scan: Scan,
 ) -> Judged:
     path = below(manifest, scan)
     try:
-        spec = trainable_modality(detector.card.modality)
+        spec = trainable_modality(card.modality)
         grey = decode_single(scan.path.read_bytes(), spec).grey
     except (UploadError, OSError) as error:
         return Judged(rows=[], skipped=[Skipped(path=path, reason=str(error))])
     if variations is None:
-        row, problem = _row(detector, scan, grey, path)
+        row, problem = _row(runtime, card, scan, grey, path)
         skipped = [Skipped(path=path, reason=problem, is_judged=True)] if problem else []
         return Judged(rows=[row], skipped=skipped)
     without_edit = replace(scan, mask="", x="", y="")
     rows = [
-        replace(_row(detector, without_edit, vary(grey, path), path)[0], variation=name)
+        replace(_row(runtime, card, without_edit, vary(grey, path), path)[0], variation=name)
         for name, vary in variations.items()
     ]
     return Judged(rows=rows, skipped=[])
@@ -168,30 +170,15 @@ def refuse_skipped(judged: Judged, manifest: Path) -> None:
         raise ManifestError(manifest, f"{skipped.path}: {skipped.reason}")
 
 
-def look(detector: LoadedDetector, grey: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:
-    """Return the logit of a scan, and the evidence of the cells over it, shape ``[h, w]``.
-
-    Args:
-        detector: Its network may be on an accelerator.
-        grey: float32 in [0, 1], shape ``[H, W]``.
-    """
-    image = preprocess(grey, detector.card.preprocessing)
-    weights = next(detector.network.parameters(), image)
-    with torch.inference_mode():
-        output = detector.network(image[None].to(weights.device))
-    evidence = square_to_scan(output.evidence[0].float().cpu().numpy(), *grey.shape)
-    return float(output.logits[0]), evidence
-
-
 def _row(
-    detector: LoadedDetector, scan: Scan, grey: NDArray[np.float32], path: str
+    runtime: Runtime, card: Card, scan: Scan, grey: NDArray[np.float32], path: str
 ) -> tuple[Prediction, str]:
     """Return the row of a scan, and what is wrong with the annotation of its edit, if anything."""
-    logit, evidence = look(detector, grey)
-    point = detector.card.operating_point
+    logit, evidence = runtime.look(grey)
+    point = card.operating_point
     probability = point.probability(logit)
     height, width = grey.shape
-    finder = SITES_OF_MODALITY.get(detector.card.modality)  # elsewhere there is no patch AUC
+    finder = SITES_OF_MODALITY.get(card.modality)  # elsewhere there is no patch AUC
     find_sites = partial(finder, grey) if finder else None
     problem = ""
     try:

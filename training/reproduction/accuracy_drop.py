@@ -22,7 +22,7 @@ from training.data.selection import scans_for
 from training.errors import NoDiagnosisError, TooFewScansError
 from training.evaluation import intervals
 from training.evaluation.intervals import estimate_mean, resamples
-from training.evaluation.predict import look
+from training.evaluation.runtime import look
 from training.reproduction.class_fakes import SIDE, ClassFakes, Greys
 from training.reproduction.laboratory import Laboratory, Setting
 from training.reproduction.outcome import Outcome, cut_in_words

@@ -13,8 +13,8 @@ from tests.training.lab import a_scan, make_lung
 from training.data.images import write_grey
 from training.data.manifest import Scan
 from training.evaluation import journal as journal_module
-from training.evaluation import predict as predict_module
 from training.evaluation.predict import Judged, judge
+from training.evaluation.runtime import Runtime
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ class Judging:
         self.folder = folder
         self.asked = 0
         self.breaks_at = 0
-        look = predict_module.look
+        look = Runtime.look
 
         def counting(*args: Any) -> object:
             self.asked += 1
@@ -43,7 +43,7 @@ class Judging:
                 raise KeyboardInterrupt
             return look(*args)
 
-        monkeypatch.setattr(predict_module, "look", counting)
+        monkeypatch.setattr(Runtime, "look", counting)
 
     def __call__(
         self, scans: list[Scan], detector: LoadedDetector = DETECTOR, **options: Any
