@@ -115,7 +115,7 @@ class GraphCache:
 
     def load(self, key: str) -> StoredGraph | None:
         """Return what was stored under a key; None if nothing was, or if it is not whole."""
-        path = self._path(key)
+        path = self.path(key)
         try:
             data = path.read_bytes()
             path.touch()
@@ -138,12 +138,13 @@ class GraphCache:
             make_private_folder(self._folder)
             answers = stored.answers.tobytes()
             content = LENGTH.pack(len(answers)) + answers + stored.graph
-            write_atomically(self._path(key), sha256(content).digest() + content)
+            write_atomically(self.path(key), sha256(content).digest() + content)
             self._remove_unused()
         except Exception:  # whatever it is, the graph itself is there to serve
             logger.warning("A graph could not be stored.", exc_info=True)
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """Return where the graph of a key is kept."""
         return self._folder / f"{key}{SUFFIX}"
 
     def _remove_unused(self) -> None:
@@ -196,6 +197,15 @@ def graph_backend(
     _check_agreement(backend, answers, side)
     stored.store(key, StoredGraph(answers, graph))
     return backend
+
+
+def is_stored(card: Card | GateCard, folder: Path) -> bool:
+    """Return whether a folder has the graph of a network, whole or not.
+
+    Raises:
+        ImportError: OpenVINO is not installed.
+    """
+    return GraphCache(folder).path(_key(card)).is_file()
 
 
 def known_square(side: int) -> Tensor:

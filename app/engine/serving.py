@@ -21,9 +21,15 @@ from app.detection.reasons import reasons_for
 from app.detection.spec import modality as spec_of
 from app.detection.stability import assess, settled, variants_for
 from app.detection.verdict import Finding, GateFinding, StabilityFinding
-from app.detection.weights import active_checkpoint, check_detector, checkpoint
+from app.detection.weights import (
+    CheckedWeights,
+    active_checkpoint,
+    check_detector,
+    checkpoint,
+)
 from app.engine.backends import Backend, Machine, make_backend
 from app.engine.batching import WaitingScan
+from app.engine.exporting import export_apart
 from app.engine.protocol import CPU, Judgement
 from app.errors import WeightsDamagedError
 
@@ -222,26 +228,24 @@ def load_serving(
         card_path = active_checkpoint(weights_dir, modality)
     else:
         card_path = checkpoint(weights_dir, modality, name)
-    card, backend = _load_network(card_path, modality, machine)
-    gate = _load_serving_gate(weights_dir, modality, machine)
-    serving = Serving(modality=modality, card=card, backend=backend, gate=gate)
+    weights = check_detector(card_path)
+    card = weights.card
+    if card.modality != modality:
+        raise WeightsDamagedError(card.name, f"they are for the modality {card.modality!r}")
+    gate = check_gate(weights_dir, modality)
+    export_apart(weights_dir, weights, gate, machine)
+    serving = Serving(
+        modality=modality,
+        card=card,
+        backend=make_backend(weights.build_network, card, machine),
+        gate=None if gate is None else _serving_gate(gate, machine),
+    )
     blank = np.zeros((card.preprocessing.image_size,) * 2, dtype=np.float32)
     if serving.judge([serving.prepare(blank, override_gate=True)]) == [None]:
         raise WeightsDamagedError(card.name, "they give no number for a blank scan")
     return serving
 
 
-def _load_network(card_path: Path, modality: str, machine: Machine) -> tuple[Card, Backend]:
-    weights = check_detector(card_path)
-    card = weights.card
-    if card.modality != modality:
-        raise WeightsDamagedError(card.name, f"they are for the modality {card.modality!r}")
-    return card, make_backend(weights.build_network, card, machine)
-
-
-def _load_serving_gate(weights_dir: Path, modality: str, machine: Machine) -> ServingGate | None:
-    weights = check_gate(weights_dir, modality)
-    if weights is None:
-        return None
+def _serving_gate(weights: CheckedWeights[GateCard], machine: Machine) -> ServingGate:
     backend = make_backend(weights.build_network, weights.card, machine)
     return ServingGate(card=weights.card, backend=backend)

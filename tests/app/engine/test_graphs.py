@@ -108,7 +108,7 @@ def test_the_graph_of_a_network_that_looks_several_times_says_what_the_network_s
     assert np.allclose(mirrored.evidence[..., ::-1], found.evidence, atol=1e-3)
 
 
-def test_a_server_with_stored_graphs_is_spared_the_compilers_that_torchvision_brings(
+def test_a_server_is_spared_the_compilers_that_torchvision_brings(
     tmp_path: Path,
 ) -> None:
     spec = ArchitectureSpec(name="mobilenet_v2", arguments={})
@@ -134,7 +134,7 @@ engine.stop()
         for _ in range(2)
     )
 
-    assert first.strip() == "torch._dynamo torchvision cpu (openvino)"
+    assert first.strip() == "cpu (openvino)", "it exported its graph itself"
     assert second.strip() == "cpu (openvino)"
 
 
