@@ -268,7 +268,7 @@ def test_a_refused_publication_judges_no_scan_again_once_its_minimums_are_reache
     refused = (candidate.paths.evaluation_dir / "predictions.csv").read_bytes()
 
     with monkeypatch.context() as patch:
-        patch.setattr("training.evaluation.predict.look", pytest.fail)
+        patch.setattr("training.evaluation.runtime.Runtime.look", pytest.fail)
         content = replace(candidate, config=replace(candidate.config, minimums={}))
         done = publish(content, tmp_path / "weights")
 

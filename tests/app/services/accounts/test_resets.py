@@ -1,4 +1,6 @@
+import asyncio
 import re
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from email.message import Message
@@ -69,6 +71,11 @@ def smtp_server(mailbox: Mailbox) -> Iterator[Controller]:
     controller = Controller(mailbox, hostname="127.0.0.1", port=free_port())
     controller.start()
     yield controller
+    # A connection whose client has just left would otherwise be cut off half closed.
+    end_s = time.monotonic() + PATIENCE_S
+    while asyncio.all_tasks(controller.loop) and time.monotonic() < end_s:
+        time.sleep(0.01)
+    asyncio.run_coroutine_threadsafe(asyncio.sleep(0.01), controller.loop).result(PATIENCE_S)
     controller.stop()
 
 
