@@ -129,12 +129,14 @@ def _synthetic(
 def _edited(fakes: Sequence[Scan]) -> tuple[tuple[Greys, Greys, Greys], str]:
     """Compare edits of half of the scans, and these as they were, with the other half."""
     drawn = _some(fakes, 2 * MEASURED)
-    halves = np.array([generator_for("half", scan.origin).random() < 0.5 for scan in drawn])
-    first = [scan for scan, here in zip(drawn, halves, strict=True) if here]
-    second = [scan for scan, here in zip(drawn, halves, strict=True) if not here]
+    origins = sorted({scan.origin for scan in drawn})
+    order = generator_for("half", len(origins)).permutation(len(origins))
+    half = {origins[i] for i in order[: len(order) // 2]}
+    first = [scan for scan in drawn if scan.origin in half]
+    second = [scan for scan in drawn if scan.origin not in half]
     made = [_shown(scan.path, scan) for scan in first]
     authentic, reference = (
-        [_shown(Path(scan.origin), scan) for scan in half] for half in (first, second)
+        [_shown(Path(scan.origin), scan) for scan in scans] for scans in (first, second)
     )
     what = f"squares of {CROP_SIDE} pixels around edits" if fakes[0].x else "whole scans"
     return (made, authentic, reference), f"{what}, edited and before: to others before editing"
