@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -30,8 +31,8 @@ def take_up(
 ) -> None:
     """Lay published weights down as what the first phases of a run have learned.
 
-    They were rounded to 16 bits, which is all that is lost. A run that took them up before is left
-    as it is, so the same command goes on with it.
+    They were rounded to 16 bits, which is all that is lost. A run that took the same ones up before
+    is left as it is, so the same command goes on with it.
 
     Args:
         card_path: Card of the weights.
@@ -59,15 +60,16 @@ def take_up(
         for number in range(phases)
         for member in range(config.phases[number].members)
     ]
-    if has_begun(paths):
-        if finished[0].exists() and PUBLISHED_FILE in finished[0].read_text(encoding="utf-8"):
-            return
-        raise TakeUpError(
-            f"{paths.root} holds a run that began otherwise. Delete it to begin with published "
-            "weights, or train without them to go on with it."
-        )
     published = _published(card_path, config)
     second = None if second_look is None else _published(second_look, config)
+    taken = {
+        "published": published.card.sha256,
+        "phases": phases,
+        "second_look": None if second is None else second.card.sha256,
+    }
+    if has_begun(paths):
+        _check_that_it_took(taken, finished[0], paths)
+        return
     network = build(config.architecture)
     wanted = network.state_dict()
     try:
@@ -87,7 +89,26 @@ def take_up(
         start += f"; second look of the weights {second.card.sha256[:SHOWN_DIGITS]}"
     write_whole(paths.initialisation, f"{start}\n".encode())
     for mark in reversed(finished):  # the first one last: it says that all is there
-        write_whole(mark, (json.dumps({"best": PUBLISHED_FILE}) + "\n").encode())
+        write_whole(mark, (json.dumps({"best": PUBLISHED_FILE} | taken) + "\n").encode())
+
+
+def _check_that_it_took(taken: dict[str, Any], first_mark: Path, paths: SystemPaths) -> None:
+    """Check that a run began with these published weights.
+
+    Raises:
+        TakeUpError: It began otherwise.
+    """
+    mark = json.loads(first_mark.read_bytes()) if first_mark.exists() else {}
+    if mark.get("best") != PUBLISHED_FILE:
+        began = "otherwise"
+    elif any(mark.get(name, value) != value for name, value in taken.items()):
+        began = "with other published weights, another second look or after other phases"
+    else:
+        return
+    raise TakeUpError(
+        f"{paths.root} holds a run that began {began}. Delete it to begin with these, or leave out "
+        "--published to go on with it."
+    )
 
 
 def _published(card_path: Path, config: SystemConfig) -> LoadedDetector:

@@ -79,6 +79,21 @@ def test_the_same_command_goes_on_with_what_it_began(
     assert {p: p.read_bytes() for p in paths.root.rglob("*") if p.is_file()} == before
 
 
+def test_a_run_that_took_up_something_else_is_left_alone(
+    card_path: Path, tmp_path: Path, paths: SystemPaths
+) -> None:
+    other = card_of(tmp_path / "other", CONFIG.architecture, seed=1)
+    take_up(card_path, CONFIG, paths, phases=2)
+
+    for card, phases, second_look in (
+        (other, 2, None),
+        (card_path, 1, None),
+        (card_path, 2, other),
+    ):
+        with pytest.raises(TakeUpError, match="other published weights"):
+            take_up(card, CONFIG, paths, phases=phases, second_look=second_look)
+
+
 def test_what_was_killed_half_way_is_laid_down_again(
     scans: list[Scan], card_path: Path, paths: SystemPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,10 +125,12 @@ def b4(stem_stride: int | list[int]) -> ArchitectureSpec:
     return ArchitectureSpec(name="efficientnet_b4", arguments=arguments)
 
 
-def card_of(folder: Path, architecture: ArchitectureSpec, dataset: str = CONFIG.dataset) -> Path:
+def card_of(
+    folder: Path, architecture: ArchitectureSpec, dataset: str = CONFIG.dataset, *, seed: int = 0
+) -> Path:
     """Publish random weights in a folder; return their card."""
     publish_tiny_weights(
-        folder, "lung_ct", architecture=architecture, training={"dataset": dataset}
+        folder, "lung_ct", architecture=architecture, seed=seed, training={"dataset": dataset}
     )
     return next((folder / "lung_ct").glob("*.json"))
 
