@@ -1,8 +1,8 @@
 """Figures of merit, each from arrays alone. Class 1 is FAKE.
 
-A figure that cannot be computed is NaN here and None with a reason in a report, never 0. Areas
-under curves come from scikit-learn; shares and calibration are counted in single lines, since a
-bootstrap computes them thousands of times. Tests hold them against scikit-learn and torchmetrics.
+A figure that cannot be computed is NaN here and None with a reason in a report, never 0. Average
+precision comes from scikit-learn; the other figures are counted in single lines, since a bootstrap
+computes them thousands of times. Tests hold them against scikit-learn and torchmetrics.
 """
 
 from collections.abc import Callable, Sequence
@@ -85,11 +85,17 @@ def _has_both(p: Predictions) -> bool:
 
 
 def auc(p: Predictions) -> float:
-    """Return the area under the ROC curve; NaN with one class only."""
+    """Return the area under the ROC curve; NaN with one class only.
+
+    It is the share of pairs of a fake and an authentic scan in which the fake has the higher
+    probability, where equal ones count half (Hanley and McNeil, Radiology 143, 1982).
+    """
     if not _has_both(p):
         return float("nan")
-    false_alarms, recalls, _ = sk.roc_curve(p.labels, p.probabilities, drop_intermediate=False)
-    return min(1.0, float(sk.auc(false_alarms, recalls)))  # rounding may exceed 1 by a hair
+    reals, fakes = np.sort(p.probabilities[_reals(p)]), p.probabilities[_fakes(p)]
+    below = np.searchsorted(reals, fakes, side="left")
+    not_above = np.searchsorted(reals, fakes, side="right")
+    return float((below + not_above).mean() / (2 * len(reals)))
 
 
 def pr_auc(p: Predictions) -> float:
