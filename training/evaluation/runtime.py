@@ -11,8 +11,8 @@ from app.detection.preprocessing import preprocess, square_to_scan, to_square
 from app.detection.weights import LoadedDetector
 from app.engine.backends import Backend, Machine, make_backend
 
-WORTH_AN_EXPORT = 60
-"""From so many scans on the seconds of an export are soon made up for."""
+WORTH_AN_EXPORT = 1_000_000_000
+"""Scans times parameters from which on the seconds of an export are made up for: 57 scans of B4."""
 
 
 class Runtime:
@@ -29,10 +29,11 @@ class Runtime:
 
     def __init__(self, detector: LoadedDetector, *, scans: int) -> None:
         self._detector = detector
-        self._device = next((p.device for p in detector.network.parameters()), torch.device("cpu"))
-        self._graph: Backend | None = None
-        if self._device.type == "cpu" and scans >= WORTH_AN_EXPORT:
-            self._graph = _graph_of(detector)
+        parameters = list(detector.network.parameters())
+        self._device = parameters[0].device if parameters else torch.device("cpu")
+        work = scans * sum(parameter.numel() for parameter in parameters)
+        worth_it = self._device.type == "cpu" and work >= WORTH_AN_EXPORT
+        self._graph: Backend | None = _graph_of(detector) if worth_it else None
         self.name = self._device.type if self._graph is None else "graph"
 
     def look(self, grey: NDArray[np.float32]) -> tuple[float, NDArray[np.float32]]:

@@ -39,7 +39,10 @@ def test_the_graph_says_what_the_network_says(detector: LoadedDetector) -> None:
 
 
 def test_few_scans_are_spared_the_export(detector: LoadedDetector) -> None:
-    assert Runtime(detector, scans=WORTH_AN_EXPORT - 1).name == "cpu"
+    parameters = sum(parameter.numel() for parameter in detector.network.parameters())
+
+    assert Runtime(detector, scans=WORTH_AN_EXPORT // parameters).name == "cpu"
+    assert Runtime(detector, scans=WORTH_AN_EXPORT // parameters + 1).name == "graph"
 
 
 def test_it_is_the_graph_of_these_weights_whatever_their_card_says(
