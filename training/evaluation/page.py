@@ -43,6 +43,7 @@ NAMES: Mapping[str, tuple[str, str]] = {
     "false_alarm_rate": ("False alarms", "authentic scans that are called fake"),
     "miss_rate": ("Missed", "fakes that are called authentic"),
     "pointing_game": ("Pointing game", "strongest evidence lies inside the edit"),
+    "pointing_found": ("Pointing, called fake", "the same among the edits that are called fake"),
     "patch_auc": ("Patch AUC", "more evidence in the edited patch than in others of the same scan"),
     "iou": ("IoU", "overlap of heatmap and edit"),
     "fall": ("Balanced accuracy lost", "compared with the scans as they are"),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from app.detection.card import Card, Estimate
+from app.detection.labels import Verdict
 from training.data.manifest import LABELS
 from training.evaluation.intervals import estimate, estimate_mean, estimates
 from training.evaluation.metrics import (
@@ -74,6 +75,7 @@ class Report:
         false_alarms_by_source: Share of each source's authentic scans with the verdict fake.
         pointing_game: Share of local edits whose strongest evidence lies inside the edit, by
             generator.
+        pointing_found: The same among the edits that were called fake, whose heatmap is believed.
         confusion: Scans by label and verdict.
         patch_auc: Mean AUC of edited patches, each against others of its scan, by generator.
         iou: Mean overlap of heatmap and mask of local edits, by generator.
@@ -94,6 +96,7 @@ class Report:
     false_alarms_by_source: Mapping[str, Estimate]
     pointing_game: Mapping[str, Estimate]
     confusion: Mapping[str, int]
+    pointing_found: Mapping[str, Estimate] = field(default_factory=dict)
     patch_auc: Mapping[str, Estimate] = field(default_factory=dict)
     iou: Mapping[str, Estimate] = field(default_factory=dict)
     by_generator: Table = field(default_factory=dict)
@@ -141,6 +144,7 @@ def report(
         confusion=dict(
             sorted(Counter(f"{row.label} called {row.verdict}" for row in counted).items())
         ),
+        pointing_found=_column(by_generator, "pointing_found"),
         patch_auc=_column(by_generator, "patch_auc"),
         iou=_column(by_generator, "iou"),
         by_generator=by_generator,
@@ -216,7 +220,9 @@ def figures_of_fakes(
     figures |= estimates(OF_FAKES, predictions_of_rows(fakes, card))
     pointed = [row for row in fakes if row.peak_in_mask]
     if pointed:
-        figures["pointing_game"] = _mean([float(row.peak_in_mask) for row in pointed], pointed)
+        figures["pointing_game"] = _pointing(pointed)
+        found = [row for row in pointed if row.verdict == Verdict.FAKE]
+        figures["pointing_found"] = _pointing(found)
     if ranked := [row for row in fakes if row.patch_auc is not None]:
         figures["patch_auc"] = _mean([row.patch_auc or 0.0 for row in ranked], ranked)
     overlapping = [row for row in fakes if row.iou is not None]
@@ -243,6 +249,10 @@ def _fakes_of(source: str, rows: Sequence[Prediction]) -> list[Prediction]:
 def _mean(values: Sequence[float], rows: Sequence[Prediction]) -> Estimate:
     people = np.array([row.person for row in rows], dtype=np.str_)
     return estimate_mean(np.array(values, dtype=np.float64), people)
+
+
+def _pointing(edits: Sequence[Prediction]) -> Estimate:
+    return _mean([float(row.peak_in_mask) for row in edits], edits)
 
 
 def _column(table: Table, name: str) -> dict[str, Estimate]:

@@ -68,6 +68,7 @@ NAMES = {
 NAMES_BY_KIND = {
     "false_alarm_rate_": "Authentic scans called fake",
     "pointing_game_": "Edits in which the heatmap peaks",
+    "pointing_found_": "Edits called fake in which the heatmap peaks",
     "patch_auc_": "Edited patches with more evidence than others of the same scan",
 }
 """Figures that are measured on one kind of scan, by the beginning of their names."""

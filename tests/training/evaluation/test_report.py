@@ -65,6 +65,20 @@ def test_the_pointing_game_is_that_of_local_edits(measured: Report) -> None:
     assert {k: v.value for k, v in measured.pointing_game.items()} == {"hard": 3 / 4}
 
 
+def test_where_a_fake_was_called_so_the_heatmap_has_its_own_figure(measured: Report) -> None:
+    # Of the four edits one is called fake; it is the one in which the heatmap misses.
+    assert {k: v.value for k, v in measured.pointing_found.items()} == {"hard": 0.0}
+
+
+def test_of_edits_that_are_never_called_fake_there_is_no_figure_of_those_that_are() -> None:
+    hidden = [a_row(30 + i, 0.05, label="fake", generator="hard", peak_in_mask="1") for i in (0, 1)]
+
+    found = report([*hidden, a_row(1, 0.1)], CARD).pointing_found["hard"]
+
+    assert found.value is None
+    assert "there are no scans" in found.note
+
+
 def test_verdicts_are_counted_by_label(measured: Report) -> None:
     assert measured.confusion == {
         "fake called fake": 7,
