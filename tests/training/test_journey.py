@@ -111,7 +111,7 @@ class Laboratory:
 
 
 @pytest.fixture(scope="module")
-def laboratory(tmp_path_factory: pytest.TempPathFactory) -> Laboratory:
+def laboratory(tmp_path_factory: pytest.TempPathFactory, few_bootstrap_rounds: None) -> Laboratory:
     """Pictures that went through every stage up to published weights."""
     folder = tmp_path_factory.mktemp("laboratory")
     dataset, system = folder / "drawn_lungs.toml", folder / "journey.toml"
