@@ -215,7 +215,7 @@ def _require_current_left_out(candidate: Candidate) -> None:
 def _card_metrics(measured: Report, candidate: Candidate) -> dict[str, Estimate]:
     figures = dict(measured.metrics)
     figures |= {f"pointing_game_{k}": v for k, v in measured.pointing_game.items()}
-    figures |= {f"pointing_found_{k}": v for k, v in measured.pointing_found.items()}
+    figures |= {f"pointing_{k}": v for k, v in measured.pointing_by_verdict.items()}
     figures |= {f"patch_auc_{k}": v for k, v in measured.patch_auc.items()}
     figures |= {f"false_alarm_rate_{k}": v for k, v in measured.false_alarms_by_source.items()}
     if measured.robustness:

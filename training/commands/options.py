@@ -105,7 +105,7 @@ def tell_report(measured: "Report") -> None:
     rows |= {f"AUC, {name}": figure for name, figure in measured.auc_by_generator.items()}
     rows |= {f"false alarms, {k}": v for k, v in measured.false_alarms_by_source.items()}
     rows |= {f"pointing game, {k}": v for k, v in measured.pointing_game.items()}
-    rows |= {f"pointing, called fake, {k}": v for k, v in measured.pointing_found.items()}
+    rows |= {f"pointing, {k.replace('_', ' ')}": v for k, v in measured.pointing_by_verdict.items()}
     rows |= {f"patch AUC, {k}": v for k, v in measured.patch_auc.items()}
     rows |= {f"IoU, {k}": v for k, v in measured.iou.items()}
     if measured.robustness:

@@ -75,7 +75,8 @@ class Report:
         false_alarms_by_source: Share of each source's authentic scans with the verdict fake.
         pointing_game: Share of local edits whose strongest evidence lies inside the edit, by
             generator.
-        pointing_found: The same among the edits that were called fake, whose heatmap is believed.
+        pointing_by_verdict: The same of all local edits that count in ``metrics``, by verdict; a
+            scan that is called authentic shows no heatmap.
         confusion: Scans by label and verdict.
         patch_auc: Mean AUC of edited patches, each against others of its scan, by generator.
         iou: Mean overlap of heatmap and mask of local edits, by generator.
@@ -96,7 +97,7 @@ class Report:
     false_alarms_by_source: Mapping[str, Estimate]
     pointing_game: Mapping[str, Estimate]
     confusion: Mapping[str, int]
-    pointing_found: Mapping[str, Estimate] = field(default_factory=dict)
+    pointing_by_verdict: Mapping[str, Estimate] = field(default_factory=dict)
     patch_auc: Mapping[str, Estimate] = field(default_factory=dict)
     iou: Mapping[str, Estimate] = field(default_factory=dict)
     by_generator: Table = field(default_factory=dict)
@@ -144,7 +145,7 @@ def report(
         confusion=dict(
             sorted(Counter(f"{row.label} called {row.verdict}" for row in counted).items())
         ),
-        pointing_found=_column(by_generator, "pointing_found"),
+        pointing_by_verdict=_pointing_by_verdict(counted),
         patch_auc=_column(by_generator, "patch_auc"),
         iou=_column(by_generator, "iou"),
         by_generator=by_generator,
@@ -221,8 +222,7 @@ def figures_of_fakes(
     pointed = [row for row in fakes if row.peak_in_mask]
     if pointed:
         figures["pointing_game"] = _pointing(pointed)
-        found = [row for row in pointed if row.verdict == Verdict.FAKE]
-        figures["pointing_found"] = _pointing(found)
+        figures |= {f"pointing_{k}": v for k, v in _pointing_by_verdict(pointed).items()}
     if ranked := [row for row in fakes if row.patch_auc is not None]:
         figures["patch_auc"] = _mean([row.patch_auc or 0.0 for row in ranked], ranked)
     overlapping = [row for row in fakes if row.iou is not None]
@@ -253,6 +253,17 @@ def _mean(values: Sequence[float], rows: Sequence[Prediction]) -> Estimate:
 
 def _pointing(edits: Sequence[Prediction]) -> Estimate:
     return _mean([float(row.peak_in_mask) for row in edits], edits)
+
+
+def _pointing_by_verdict(rows: Sequence[Prediction]) -> dict[str, Estimate]:
+    edits = [row for row in rows if row.peak_in_mask]
+    if not edits:
+        return {}
+    shown = {"called_fake": Verdict.FAKE, "inconclusive": Verdict.INCONCLUSIVE}
+    return {
+        name: _pointing([row for row in edits if row.verdict == verdict])
+        for name, verdict in shown.items()
+    }
 
 
 def _column(table: Table, name: str) -> dict[str, Estimate]:

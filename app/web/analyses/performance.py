@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.detection.card import Card, Estimate
+from app.detection.labels import Verdict
 from app.detection.titles import heading_of_data, title_of_data
 from app.web.analyses.score_drawing import Dots, dots
 from app.web.wording import of_hundred, scans_behind, whole_interval
@@ -63,15 +64,22 @@ NAMES = {
     "f1_fake": "F1 for fakes",
     "f1_real": "F1 for authentic scans",
     "detection_at_1_percent_false_alarms": "Fakes found at 1 % false alarms",
+    "pointing_called_fake": "Edits called fake whose heatmap peaks at the edit",
+    "pointing_inconclusive": "Inconclusive edits whose heatmap peaks at the edit",
     "robustness_worst_fall": "Greatest loss of balanced accuracy by an everyday change to a file",
 }
 NAMES_BY_KIND = {
     "false_alarm_rate_": "Authentic scans called fake",
     "pointing_game_": "Edits in which the heatmap peaks",
-    "pointing_found_": "Edits called fake in which the heatmap peaks",
     "patch_auc_": "Edited patches with more evidence than others of the same scan",
 }
 """Figures that are measured on one kind of scan, by the beginning of their names."""
+POINTING = {
+    Verdict.FAKE: ("pointing_called_fake", "edited scans that were called fake"),
+    Verdict.INCONCLUSIVE: ("pointing_inconclusive", "edited scans that stayed inconclusive"),
+}
+"""The figure that says how far to trust a heatmap, and what it is of, by verdict."""
+BELIEVED = 0.5  # of the heatmaps: fewer that show the edit mislead more often than they lead
 
 
 def rates_of(card: Card) -> list[Rate]:
@@ -91,6 +99,21 @@ def in_short(card: Card) -> str:
     if not sentences:
         return ""
     return f"On scans that it had never seen, {_listed(sentences)}."
+
+
+def trust_in_heatmap(card: Card, verdict: Verdict) -> str:
+    """Say how often the heatmap showed the edit where this was the verdict; empty if unmeasured."""
+    if verdict not in POINTING:
+        return ""
+    metric, scans = POINTING[verdict]
+    share = card.metrics.get(metric)
+    if share is None or share.value is None:
+        return ""
+    advice = " So do not take it for a finding." if share.value < BELIEVED else ""
+    return (
+        f"In {of_hundred(share.value)} of 100 tests with {scans} the strongest colour lay on the "
+        f"edit.{advice}"
+    )
 
 
 def _listed(items: list[str]) -> str:

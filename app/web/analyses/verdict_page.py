@@ -9,7 +9,7 @@ from app.services.analyses.judging import SYNTHETIC_REASON
 from app.web.analyses.alarms import worth_of_alarms
 from app.web.analyses.checks import checks_of
 from app.web.analyses.failures import failure_groups, likeliest_failure
-from app.web.analyses.performance import figures_by_generator, rates_of
+from app.web.analyses.performance import figures_by_generator, rates_of, trust_in_heatmap
 from app.web.analyses.score_drawing import draw
 from app.web.context import services, viewer
 from app.web.offers import noun_of, serving_card, serving_gate_card, title_of
@@ -37,6 +37,7 @@ def verdict_page(analysis: Analysis, finding: Finding) -> str:
         # Said at the top of the page already.
         reasons=[reason for reason in finding.reasons if reason != SYNTHETIC_REASON],
         card=card,
+        trust_in_heatmap=trust_in_heatmap(card, finding.verdict) if card else "",
         rates=rates_of(card) if card else [],
         generators=figures_by_generator(card) if card else [],
         failures=failure_groups(card) if card else [],

@@ -65,18 +65,26 @@ def test_the_pointing_game_is_that_of_local_edits(measured: Report) -> None:
     assert {k: v.value for k, v in measured.pointing_game.items()} == {"hard": 3 / 4}
 
 
-def test_where_a_fake_was_called_so_the_heatmap_has_its_own_figure(measured: Report) -> None:
-    # Of the four edits one is called fake; it is the one in which the heatmap misses.
-    assert {k: v.value for k, v in measured.pointing_found.items()} == {"hard": 0.0}
+def test_the_pointing_game_is_counted_by_verdict_as_well(measured: Report) -> None:
+    # Of the four edits one is called fake, in which the heatmap misses, and one inconclusive.
+    shares = {"called_fake": 0.0, "inconclusive": 1.0}
+
+    assert {k: v.value for k, v in measured.pointing_by_verdict.items()} == shares
+    for name, share in shares.items():
+        assert measured.by_generator["hard"][f"pointing_{name}"].value == share
 
 
-def test_of_edits_that_are_never_called_fake_there_is_no_figure_of_those_that_are() -> None:
+def test_edits_that_are_never_called_fake_have_no_figure_of_those_that_are() -> None:
     hidden = [a_row(30 + i, 0.05, label="fake", generator="hard", peak_in_mask="1") for i in (0, 1)]
 
-    found = report([*hidden, a_row(1, 0.1)], CARD).pointing_found["hard"]
+    found = report([*hidden, a_row(1, 0.1)], CARD).pointing_by_verdict["called_fake"]
 
     assert found.value is None
     assert "there are no scans" in found.note
+
+
+def test_only_edits_of_generators_that_count_are_in_the_pointing_game_by_verdict() -> None:
+    assert report(rows(), CARD, in_distribution=["easy"]).pointing_by_verdict == {}
 
 
 def test_verdicts_are_counted_by_label(measured: Report) -> None:

@@ -1,7 +1,14 @@
 """How good a detector is, in numbers of a hundred."""
 
 from app.detection.card import Estimate
-from app.web.analyses.performance import figures_by_generator, figures_of, in_short, rates_of
+from app.detection.labels import Verdict
+from app.web.analyses.performance import (
+    figures_by_generator,
+    figures_of,
+    in_short,
+    rates_of,
+    trust_in_heatmap,
+)
 from tests.factories import make_card
 
 
@@ -47,6 +54,33 @@ def test_a_rate_without_an_interval_claims_none() -> None:
     (rate,) = rates_of(make_card(metrics={"coverage": Estimate(value=0.5)}))
 
     assert (rate.count, rate.interval) == ("about 50", "")
+
+
+def test_a_heatmap_comes_with_how_often_it_showed_the_edit() -> None:
+    card = make_card(
+        metrics={
+            "pointing_called_fake": Estimate(value=0.94),
+            "pointing_inconclusive": Estimate(value=0.26),
+        }
+    )
+
+    assert trust_in_heatmap(card, Verdict.FAKE) == (
+        "In about 94 of 100 tests with edited scans that were called fake the strongest colour lay "
+        "on the edit."
+    )
+    assert trust_in_heatmap(card, Verdict.INCONCLUSIVE).endswith(
+        "that stayed inconclusive the strongest colour lay on the edit. So do not take it for a "
+        "finding."
+    )
+    assert trust_in_heatmap(card, Verdict.REAL) == ""
+
+
+def test_nothing_is_said_of_heatmaps_that_nobody_counted() -> None:
+    unmeasured = make_card(metrics={"pointing_called_fake": Estimate(value=None, note="none")})
+
+    for verdict in Verdict:
+        assert trust_in_heatmap(make_card(metrics={}), verdict) == ""
+        assert trust_in_heatmap(unmeasured, verdict) == ""
 
 
 def test_every_figure_is_listed_those_with_plain_names_first() -> None:
