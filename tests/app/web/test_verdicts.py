@@ -146,6 +146,35 @@ def test_what_an_alarm_is_worth_is_said_once_and_of_an_alarm_at_the_top(
     assert "classical_edits" not in text
 
 
+@pytest.mark.parametrize(
+    ("verdict", "told"),
+    [
+        (Verdict.FAKE, "In about 94 of 100 tests with edited scans that were called fake"),
+        (Verdict.INCONCLUSIVE, "So do not take it for a finding."),
+        (Verdict.REAL, ""),
+    ],
+)
+def test_the_heatmap_comes_with_how_far_to_trust_it(
+    make_app: MakeApp, tmp_path: Path, verdict: Verdict, told: str
+) -> None:
+    publish_tiny_weights(
+        tmp_path,
+        "lung_ct",
+        operating_point=operating_point_for(verdict),
+        metrics={
+            "pointing_called_fake": Estimate(value=0.94),
+            "pointing_inconclusive": Estimate(value=0.26),
+        },
+    )
+    engine = InProcessEngine(tmp_path, max_queue=4, max_batch=1, device="cpu")
+    browser = browser_on(make_app(engine))
+
+    text = browser.follow(browser.upload()).text
+
+    assert told in text
+    assert ("the strongest colour lay on the edit" in text) == bool(told)
+
+
 def test_a_verdict_of_weights_that_were_replaced_says_so(
     owner: Browser, tmp_path: Path, make_app: MakeApp
 ) -> None:
