@@ -207,6 +207,7 @@ def test_the_card_has_the_figures_of_the_report(published: Published) -> None:
     assert card.metrics["auc"] == measured.metrics["auc"]
     assert card.metrics["false_alarm_rate_drawn"] == measured.false_alarms_by_source["drawn"]
     assert card.metrics["pointing_game_square"] == measured.pointing_game["square"]
+    assert set(measured.pointing_by_verdict) == {"called_fake", "inconclusive"}
     for verdict, share in measured.pointing_by_verdict.items():
         assert card.metrics[f"pointing_{verdict}"] == share
     assert card.metrics["patch_auc_square"] == measured.patch_auc["square"]

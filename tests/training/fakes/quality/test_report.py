@@ -110,6 +110,7 @@ def test_edits_are_compared_around_their_places(reals: list[Scan], tmp_path: Pat
     assert distance.authentic is not None
     assert distance.authentic < distance.value
     assert "squares of 96 pixels around edits" in distance.note
+    assert "(18/18/18 images)" in distance.note
     assert figures["nearest_training_scan"].value is None
     assert "edits are made from authentic scans" in figures["nearest_training_scan"].note
 
